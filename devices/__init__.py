@@ -1,0 +1,1 @@
+"""What a measurement is: devices, runtimes and the measuring protocol."""

@@ -1,0 +1,1 @@
+"""What a network will cost: latency tables, their calibration and validation."""

@@ -1,0 +1,1 @@
+"""What a network is: architecture, layers, counts, torch modules and model files."""

@@ -1,0 +1,293 @@
+"""The one walk of a network: an architecture becomes a tuple of `LayerSpec`, a DAG in topological order.
+
+Counting, LUT keys, the torch module and both writers read that tuple; none walks the architecture again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mnas.architecture import Architecture, Block
+from mnas.errors import ArchitectureError
+
+Shape = tuple[int, int, int]
+NETWORK_INPUT = -1
+STEM = -1
+"""Stage index that marks the stem's blocks; the head's is the number of stages."""
+
+LAYER_OPS = ("conv", "linear", "pool", "add", "scale", "concat", "slice", "shuffle")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSpec:
+    """One layer, with everything that a reader of it needs.
+
+    Attributes:
+        index: Position in the tuple.
+        name: Unique within the network, e.g. ``stage1.block0.expand``.
+        op: ``conv``, ``linear`` (flattens its input), ``pool`` (global average, keeps 1 x 1), ``add``, ``scale``
+            (features times a 1 x 1 gate), ``concat``, ``slice`` or ``shuffle`` (channels, by ``groups``).
+        inputs: Indices of the producing layers, -1 for the network's input.
+        in_shapes_chw: Shape of each input.
+        out_shape_chw: Shape of the output.
+        kernel_size: Pixels.
+        stride: Pixels.
+        dilation: Pixels.
+        padding_tlbr: Explicit zero padding as torch has it: top, left, bottom, right.
+        groups: Convolution groups; equal to the input channels for a depthwise one.
+        has_bias: A bias beside the weights (a batch norm's shift is not one).
+        norm: ``batch`` or ``none``; the torch module builds it, the writers fold it.
+        activation: Applied last.
+        channel_range: Start and stop of a ``slice``.
+        block: Stage (-1 for the stem, the number of stages for the head) and position within it.
+        macs: Multiply-accumulates of convolutions and fully connected layers, batch 1.
+        params: Weights, biases and the batch norm's scale and shift.
+    """
+
+    index: int
+    name: str
+    op: str
+    inputs: tuple[int, ...]
+    in_shapes_chw: tuple[Shape, ...]
+    out_shape_chw: Shape
+    kernel_size: int = 1
+    stride: int = 1
+    dilation: int = 1
+    padding_tlbr: tuple[int, int, int, int] = (0, 0, 0, 0)
+    groups: int = 1
+    has_bias: bool = False
+    norm: str = "none"
+    activation: str = "none"
+    channel_range: tuple[int, int] = (0, 0)
+    block: tuple[int, int] = (0, 0)
+    macs: int = 0
+    params: int = 0
+
+
+def _bad_shape(name: str, value: object, why: str) -> ArchitectureError:
+    return ArchitectureError("ARC02", f"layer {name} does not fit its input", value=value, why=why, fix="change it")
+
+
+class LayerBuilder:
+    """Appends layers one by one and works out shapes, counts and padding."""
+
+    def __init__(self, input_shape_chw: Shape) -> None:
+        self.input_shape_chw = input_shape_chw
+        self.layers: list[LayerSpec] = []
+        self.block = (0, 0)
+        self.prefix = ""
+
+    @property
+    def last(self) -> int:
+        """Index of the layer appended last, -1 before the first."""
+        return len(self.layers) - 1
+
+    def shape(self, index: int) -> Shape:
+        """Return the output shape of a layer, or of the network's input for -1."""
+        return self.input_shape_chw if index == NETWORK_INPUT else self.layers[index].out_shape_chw
+
+    def conv(
+        self,
+        name: str,
+        source: int,
+        out_channels: int,
+        *,
+        kernel_size: int = 1,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        norm: str = "batch",
+        activation: str = "none",
+    ) -> int:
+        """Append a convolution padded as torch's ``dilation * (kernel - 1) // 2`` on every side."""
+        channels, height, width = self.shape(source)
+        if channels % groups or out_channels % groups:
+            raise _bad_shape(name, (channels, out_channels, groups), "channels must be divisible by groups")
+        pad = dilation * (kernel_size - 1) // 2
+        reach = dilation * (kernel_size - 1) + 1
+        out_h = (height + 2 * pad - reach) // stride + 1
+        out_w = (width + 2 * pad - reach) // stride + 1
+        weights = out_channels * (channels // groups) * kernel_size**2
+        return self._append(
+            name,
+            "conv",
+            (source,),
+            (out_channels, out_h, out_w),
+            kernel_size=kernel_size,
+            stride=stride,
+            dilation=dilation,
+            padding_tlbr=(pad, pad, pad, pad),
+            groups=groups,
+            has_bias=norm == "none",
+            norm=norm,
+            activation=activation,
+            macs=weights * out_h * out_w,
+            params=weights + (2 * out_channels if norm == "batch" else out_channels),
+        )
+
+    def linear(self, name: str, source: int, out_channels: int, activation: str = "none") -> int:
+        """Append a fully connected layer over the flattened input (channels first)."""
+        channels, height, width = self.shape(source)
+        if height * width != 1:
+            raise _bad_shape(name, self.shape(source), "a linear layer needs an input of 1 x 1 pixels")
+        weights = channels * out_channels
+        return self._append(
+            name,
+            "linear",
+            (source,),
+            (out_channels, 1, 1),
+            has_bias=True,
+            activation=activation,
+            macs=weights,
+            params=weights + out_channels,
+        )
+
+    def pool(self, name: str, source: int) -> int:
+        """Append a global average pool."""
+        return self._append(name, "pool", (source,), (self.shape(source)[0], 1, 1))
+
+    def add(self, name: str, first: int, second: int, activation: str = "none") -> int:
+        """Append an element-wise sum of two equal shapes."""
+        if self.shape(first) != self.shape(second):
+            raise _bad_shape(name, (self.shape(first), self.shape(second)), "both inputs must have one shape")
+        return self._append(name, "add", (first, second), self.shape(first), activation=activation)
+
+    def scale(self, name: str, features: int, gate: int) -> int:
+        """Append features times a gate of the same channels and 1 x 1 pixels."""
+        if self.shape(gate) != (self.shape(features)[0], 1, 1):
+            raise _bad_shape(name, (self.shape(features), self.shape(gate)), "the gate must be channels x 1 x 1")
+        return self._append(name, "scale", (features, gate), self.shape(features))
+
+    def concat(self, name: str, sources: tuple[int, ...]) -> int:
+        """Append a concatenation along the channels."""
+        shapes = [self.shape(source) for source in sources]
+        if len({shape[1:] for shape in shapes}) != 1:
+            raise _bad_shape(name, shapes, "all inputs must have the same pixels")
+        return self._append(name, "concat", sources, (sum(s[0] for s in shapes), *shapes[0][1:]))
+
+    def slice(self, name: str, source: int, start: int, stop: int) -> int:
+        """Append a cut of the channels ``start .. stop - 1``; a split is one slice for each output."""
+        channels, height, width = self.shape(source)
+        if not 0 <= start < stop <= channels:
+            raise _bad_shape(name, (start, stop, channels), "the range must lie within the channels")
+        return self._append(name, "slice", (source,), (stop - start, height, width), channel_range=(start, stop))
+
+    def shuffle(self, name: str, source: int, groups: int) -> int:
+        """Append ShuffleNet's channel shuffle: channel ``g * n + i`` moves to ``i * groups + g``."""
+        if self.shape(source)[0] % groups:
+            raise _bad_shape(name, (self.shape(source), groups), "channels must be divisible by groups")
+        return self._append(name, "shuffle", (source,), self.shape(source), groups=groups)
+
+    def _append(
+        self,
+        name: str,
+        op: str,
+        inputs: tuple[int, ...],
+        out_shape_chw: Shape,
+        **fields: object,
+    ) -> int:
+        if min(out_shape_chw) < 1:
+            raise _bad_shape(self.prefix + name, out_shape_chw, "nothing would be left of the image")
+        index = len(self.layers)
+        self.layers.append(
+            LayerSpec(
+                index=index,
+                name=self.prefix + name,
+                op=op,
+                inputs=inputs,
+                in_shapes_chw=tuple(self.shape(i) for i in inputs),
+                out_shape_chw=out_shape_chw,
+                block=self.block,
+                **fields,  # type: ignore[arg-type]
+            )
+        )
+        return index
+
+    def append_block(self, block: Block) -> None:
+        """Append one block behind the last layer."""
+        source = self.last
+        if block.op == "conv":
+            self._conv_block(block, source)
+        elif block.op == "sepconv":
+            self._depthwise(block, source)
+            self.conv("project", self.last, block.out_channels, norm=block.norm)
+        elif block.op == "mbconv":
+            self._mbconv(block, source)
+        elif block.op == "pool":
+            if block.out_channels != self.shape(source)[0]:
+                raise _bad_shape(f"{self.prefix}pool", block.out_channels, "a pool keeps its channels")
+            self.pool("pool", source)
+        else:
+            self.linear("linear", source, block.out_channels, block.activation)
+        if block.skip:
+            self.add("add", self.last, source)
+
+    def _conv_block(self, block: Block, source: int) -> None:
+        self.conv(
+            "conv",
+            source,
+            block.out_channels,
+            kernel_size=block.kernel_size,
+            stride=block.stride,
+            dilation=block.dilation,
+            groups=block.groups,
+            norm=block.norm,
+            activation=block.activation,
+        )
+
+    def _depthwise(self, block: Block, source: int) -> None:
+        channels = self.shape(source)[0]
+        self.conv(
+            "depthwise",
+            source,
+            channels,
+            kernel_size=block.kernel_size,
+            stride=block.stride,
+            dilation=block.dilation,
+            groups=channels,
+            norm=block.norm,
+            activation=block.activation,
+        )
+
+    def _mbconv(self, block: Block, source: int) -> None:
+        inner = source
+        if block.mid_channels != self.shape(source)[0]:
+            inner = self.conv("expand", source, block.mid_channels, norm=block.norm, activation=block.activation)
+        self._depthwise(block, inner)
+        if block.se_channels:
+            features = self.last
+            pooled = self.pool("se_pool", features)
+            squeeze = self.conv("se_reduce", pooled, block.se_channels, norm="none", activation=block.se_activation)
+            gate = self.conv("se_expand", squeeze, block.mid_channels, norm="none", activation=block.se_gate)
+            self.scale("se_scale", features, gate)
+        self.conv("project", self.last, block.out_channels, norm=block.norm)
+
+
+def layers_of_blocks(blocks: tuple[Block, ...], input_shape_chw: Shape) -> tuple[LayerSpec, ...]:
+    """Walk a chain of blocks that need not be a whole network, e.g. one block of a latency table.
+
+    Raises:
+        ArchitectureError: A block does not fit the one before it.
+    """
+    builder = LayerBuilder(input_shape_chw)
+    for position, block in enumerate(blocks):
+        builder.block, builder.prefix = (0, position), f"block{position}."
+        builder.append_block(block)
+    return tuple(builder.layers)
+
+
+def layers_of(architecture: Architecture) -> tuple[LayerSpec, ...]:
+    """Walk a whole architecture.
+
+    Raises:
+        ArchitectureError: A block does not fit the one before it.
+    """
+    builder = LayerBuilder(architecture.input_shape_chw)
+    groups = [("stem", STEM, architecture.stem)]
+    groups += [(f"stage{i}", i, stage.blocks) for i, stage in enumerate(architecture.stages)]
+    groups += [("head", len(architecture.stages), architecture.head)]
+    for name, stage, blocks in groups:
+        for position, block in enumerate(blocks):
+            builder.block, builder.prefix = (stage, position), f"{name}.block{position}."
+            builder.append_block(block)
+    return tuple(builder.layers)

@@ -1,0 +1,1 @@
+"""What reports share: the page shell, SVG figures, escaping."""

@@ -1,0 +1,1 @@
+"""What is worth having: accuracy, search algorithms, studies and Pareto fronts."""
