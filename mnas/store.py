@@ -1,0 +1,242 @@
+"""The one SQLite file that holds measurements, tables and studies; nobody else opens it.
+
+The file says what it is by ``application_id`` and ``user_version`` (the layout of this module's own table).
+Each package owns a `Component`: a name and an ordered list of migrations, each applied once, in one
+transaction, and counted in ``schema_versions``. A file written by a newer version is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mnas.errors import StoreError
+
+APPLICATION_ID = 0x6D6E6173
+STORE_VERSION = 1
+FILE_NAME = "store.sqlite3"
+_NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "glusterfs")
+_BUSY_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """The tables of one package.
+
+    Attributes:
+        name: Unique, e.g. ``latency``.
+        migrations: Each a script of SQL statements; the n-th takes the component from version n to n + 1. A landed
+            migration is never edited: a change is a new one at the end.
+    """
+
+    name: str
+    migrations: tuple[str, ...]
+
+
+def utc_now() -> str:
+    """Return the time as ISO 8601 in UTC with seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Store:
+    """An open store. Use it as a context manager.
+
+    Args:
+        path: The file; made with its folder if it is not there.
+        components: Whose tables must exist and be up to date.
+        must_exist: Refuse to make a new file.
+
+    Raises:
+        StoreError: ``STO01`` damaged, ``STO02`` not a store of this tool, ``STO03`` of a newer schema, ``STO04`` on
+            a network file system, ``STO05`` cannot be opened, ``STO06`` not there.
+    """
+
+    def __init__(self, path: Path, components: Sequence[Component] = (), *, must_exist: bool = False) -> None:
+        self.path = path
+        if must_exist and not path.is_file():
+            raise StoreError(
+                "STO06",
+                "no store there",
+                value=str(path),
+                why="nothing was measured or searched into this folder yet",
+                fix="name the right folder with --out, or start a run",
+            )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _refuse_network_file_system(path.parent)
+            self._connection = sqlite3.connect(
+                path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(
+                "STO05", "the store cannot be opened", value=str(path), why=str(error), fix="check the folder's rights"
+            ) from error
+        try:
+            self._prepare(components)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._connection.close()
+
+    def _prepare(self, components: Sequence[Component]) -> None:
+        try:
+            self._check_file()
+            self._connection.row_factory = sqlite3.Row
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.execute("PRAGMA foreign_keys=ON")
+            with self.transaction() as sql:
+                sql.execute(
+                    "CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"
+                )
+                sql.execute(f"PRAGMA application_id={APPLICATION_ID}")
+                sql.execute(f"PRAGMA user_version={STORE_VERSION}")
+            for component in components:
+                self._migrate(component)
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self.path, str(error)) from error
+
+    def _check_file(self) -> None:
+        sql = self._connection
+        check = sql.execute("PRAGMA integrity_check(3)").fetchall()
+        if check != [("ok",)]:
+            raise _damaged(self.path, "; ".join(str(row[0]) for row in check))
+        application = sql.execute("PRAGMA application_id").fetchone()[0]
+        version = sql.execute("PRAGMA user_version").fetchone()[0]
+        tables = sql.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and application != APPLICATION_ID:
+            raise StoreError(
+                "STO02",
+                "this SQLite file is not a store of mnas",
+                value=str(self.path),
+                why=f"its application_id is {application:#x}",
+                fix="name another folder with --out",
+            )
+        if version > STORE_VERSION:
+            raise _newer(self.path, "the file", version, STORE_VERSION)
+
+    def _migrate(self, component: Component) -> None:
+        known = len(component.migrations)
+        with self.transaction() as sql:
+            row = sql.execute("SELECT version FROM schema_versions WHERE component = ?", (component.name,)).fetchone()
+            version = row[0] if row else 0
+            if version > known:
+                raise _newer(self.path, f"component '{component.name}'", version, known)
+            for script in component.migrations[version:]:
+                for statement in script.split(";"):
+                    if statement.strip():
+                        sql.execute(statement)
+            sql.execute("INSERT OR REPLACE INTO schema_versions VALUES (?, ?)", (component.name, known))
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection inside one write transaction: all of it is kept, or none.
+
+        Raises:
+            StoreError: ``STO01`` damaged, ``STO05`` cannot be written (for example a full disk).
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise StoreError(
+                "STO05",
+                "the store cannot be written",
+                value=str(self.path),
+                why=str(error),
+                fix="check disk and rights",
+            ) from error
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
+        """Run one statement in a transaction of its own."""
+        with self.transaction() as sql:
+            sql.execute(statement, parameters)
+
+    def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Return all rows of a SELECT.
+
+        Raises:
+            StoreError: ``STO01`` the file is damaged.
+        """
+        try:
+            return self._connection.execute(statement, parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self.path, str(error)) from error
+
+
+def _damaged(path: Path, why: str) -> StoreError:
+    return StoreError(
+        "STO01",
+        "the store is damaged",
+        value=str(path),
+        why=why,
+        fix="nothing was changed; restore a copy, or move the file away and start anew",
+    )
+
+
+def _newer(path: Path, what: str, version: int, known: int) -> StoreError:
+    return StoreError(
+        "STO03",
+        f"{what} has schema version {version}",
+        value=str(path),
+        why=f"this version of mnas knows {known} at most; it was written by a newer one",
+        fix="use that newer mnas, or another folder with --out",
+    )
+
+
+def _refuse_network_file_system(folder: Path) -> None:
+    kind = _file_system_type(folder)
+    if kind in _NETWORK_FILE_SYSTEMS:
+        raise StoreError(
+            "STO04",
+            "the output folder is on a network file system",
+            value=f"{folder} ({kind})",
+            why="SQLite's locking is not safe there",
+            fix="name a local folder with --out",
+        )
+
+
+def _file_system_type(folder: Path) -> str:
+    """Return the type of the mount that holds ``folder``; "" where the system does not tell."""
+    if not sys.platform.startswith("linux"):
+        return ""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    real = os.path.realpath(folder)
+    best, kind = "", ""
+    for line in mounts:
+        fields = line.split()
+        if len(fields) < 3:
+            continue
+        point = fields[1].replace("\\040", " ")
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, fields[2]
+    return kind
