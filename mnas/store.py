@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ def utc_now() -> str:
 
 
 class Store:
-    """An open store. Use it as a context manager.
+    """An open store; threads of one process may share it. Use it as a context manager.
 
     Args:
         path: The file; made with its folder if it is not there.
@@ -61,6 +62,7 @@ class Store:
 
     def __init__(self, path: Path, components: Sequence[Component] = (), *, must_exist: bool = False) -> None:
         self.path = path
+        self._lock = threading.RLock()
         if must_exist and not path.is_file():
             raise StoreError(
                 "STO06",
@@ -142,9 +144,8 @@ class Store:
             if version > known:
                 raise _newer(self.path, f"component '{component.name}'", version, known)
             for script in component.migrations[version:]:
-                for statement in script.split(";"):
-                    if statement.strip():
-                        sql.execute(statement)
+                for statement in _statements(script):
+                    sql.execute(statement)
             sql.execute("INSERT OR REPLACE INTO schema_versions VALUES (?, ?)", (component.name, known))
 
     @contextmanager
@@ -155,14 +156,15 @@ class Store:
             StoreError: ``STO01`` damaged, ``STO05`` cannot be written (for example a full disk).
         """
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+            with self._lock:
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._connection
+                except BaseException:
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                    raise
+                self._connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise StoreError(
                 "STO05",
@@ -184,9 +186,21 @@ class Store:
             StoreError: ``STO01`` the file is damaged.
         """
         try:
-            return self._connection.execute(statement, parameters).fetchall()
+            with self._lock:
+                return self._connection.execute(statement, parameters).fetchall()
         except sqlite3.DatabaseError as error:
             raise _damaged(self.path, str(error)) from error
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield the statements of a script; a trigger, which holds semicolons of its own, stays whole."""
+    pending = ""
+    for piece in script.split(";"):
+        pending += piece + ";"
+        if sqlite3.complete_statement(pending):
+            if pending.strip(" \n;"):
+                yield pending
+            pending = ""
 
 
 def _damaged(path: Path, why: str) -> StoreError:

@@ -1,0 +1,109 @@
+"""Sittings and visits of a table's build in the store, and what they add up to.
+
+A chunk of models is measured in one sitting; after an interruption it goes on in another. Each sitting is scaled by
+its own reference networks before runs of several are pooled, so an interruption leaves no seam.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from devices.harness import Harness
+from devices.measurement import Measurement
+from devices.protocol import VisitRecord
+from devices.summary import geometric_mean, summarise
+from mnas.jsonio import canonical_json
+from mnas.store import Store, utc_now
+
+_ROUNDS_APART = 1_000_000
+
+
+def open_sitting(store: Store, lut_id: str, chunk: int, nominals_ms: Mapping[str, float], conditions: Any) -> int:
+    """Record that a sitting begins, and return its id."""
+    with store.transaction() as sql:
+        cursor = sql.execute(
+            "INSERT INTO lut_sitting (lut_id, chunk, started_at_utc, nominals_json, conditions_json) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (lut_id, chunk, utc_now(), canonical_json(dict(nominals_ms)), json.dumps(conditions)),
+        )
+        return int(cursor.lastrowid or 0)
+
+
+def store_visit(store: Store, sitting_id: int, record: VisitRecord) -> None:
+    """Keep one visit."""
+    store.execute(
+        "INSERT INTO lut_visit (sitting_id, sha256, record_json) VALUES (?, ?, ?)",
+        (sitting_id, record.sha256, canonical_json(record.to_json())),
+    )
+
+
+def _records(store: Store, lut_id: str, chunk: int) -> dict[int, list[VisitRecord]]:
+    rows = store.query(
+        "SELECT v.sitting_id, v.record_json FROM lut_visit v JOIN lut_sitting s USING (sitting_id) "
+        "WHERE s.lut_id = ? AND s.chunk = ? ORDER BY v.rowid",
+        (lut_id, chunk),
+    )
+    sittings: dict[int, list[VisitRecord]] = {}
+    for row in rows:
+        sittings.setdefault(row["sitting_id"], []).append(VisitRecord.from_json(json.loads(row["record_json"])))
+    return sittings
+
+
+def rounds_done(store: Store, lut_id: str, chunk: int) -> dict[str, int]:
+    """Return how often each model of a chunk was visited without an error."""
+    done: dict[str, int] = {}
+    for records in _records(store, lut_id, chunk).values():
+        for record in records:
+            if not record.is_reference and not record.error:
+                done[record.sha256] = done.get(record.sha256, 0) + 1
+    return done
+
+
+def chunk_measurements(
+    store: Store, lut_id: str, chunk: int, harness: Harness, rounds_wanted: Mapping[str, int]
+) -> dict[str, Measurement]:
+    """Return the measurement of every model of a chunk by sha256.
+
+    Raises:
+        MeasurementError: The references gave no runs.
+    """
+    references = {name: artifact.sha256 for name, artifact in harness.references.items()}
+    pooled: list[VisitRecord] = []
+    for number, records in enumerate(_records(store, lut_id, chunk).values()):
+        factor = _to_nominal(records, references, harness)
+        pooled += [
+            replace(
+                record,
+                round=record.round + number * _ROUNDS_APART,
+                samples_ms=tuple(value * factor for value in record.samples_ms),
+            )
+            for record in records
+        ]
+    session = summarise(
+        pooled,
+        references,
+        harness.nominals_ms,
+        harness.settings,
+        rounds_wanted=rounds_wanted,
+        device_key=harness.device.info.device_key,
+    )
+    return session.measurements
+
+
+def _to_nominal(records: Iterable[VisitRecord], references: Mapping[str, str], harness: Harness) -> float:
+    """Return the factor that brings a sitting's references to their nominals; 1 where none of them was visited."""
+    runs: dict[str, list[float]] = {}
+    for record in records:
+        if record.is_reference:
+            runs.setdefault(record.sha256, []).extend(record.samples_ms)
+    ratios = [
+        harness.nominals_ms[name] / float(np.quantile(runs[sha256], harness.settings.quantile))
+        for name, sha256 in references.items()
+        if runs.get(sha256)
+    ]
+    return geometric_mean(ratios) if ratios else 1.0

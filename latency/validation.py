@@ -1,0 +1,121 @@
+"""How good a table is on networks that it was neither built from nor calibrated on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Error of predictions; fractions, not percent.
+
+    Attributes:
+        mape: Mean absolute relative error.
+        rmse_ms: Root mean square error, in milliseconds.
+        within_5: Share of networks within 5 %.
+        within_10: Share of networks within 10 %.
+        bias: Mean relative error; positive where predictions are too long.
+        kendall_tau: Rank correlation (tau-b); 0 for predictions that are all equal.
+        spearman: Rank correlation; 0 for predictions that are all equal.
+    """
+
+    mape: float
+    rmse_ms: float
+    within_5: float
+    within_10: float
+    bias: float
+    kendall_tau: float
+    spearman: float
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Errors of a table beside the baselines that it must beat.
+
+    Attributes:
+        networks: How many.
+        table: The calibrated table.
+        plain_sum: The table without its calibration.
+        constant: The mean of the calibration networks for every network.
+        macs_linear: A line through the calibration networks' MACs.
+        relative_sd: SD of the table's relative error; its estimates' intervals are made of it.
+    """
+
+    networks: int
+    table: Errors
+    plain_sum: Errors
+    constant: Errors
+    macs_linear: Errors
+    relative_sd: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Validation:
+        """Read what `to_json` wrote."""
+        parts = {name: Errors(**value[name]) for name in ("table", "plain_sum", "constant", "macs_linear")}
+        return cls(networks=value["networks"], relative_sd=value["relative_sd"], **parts)
+
+
+def errors_of(predicted_ms: Sequence[float], measured_ms: Sequence[float]) -> Errors:
+    """Compare predictions with measurements, both in milliseconds and of one length of at least 2."""
+    predicted, measured = np.asarray(predicted_ms, dtype=float), np.asarray(measured_ms, dtype=float)
+    relative = predicted / measured - 1
+    return Errors(
+        mape=float(np.mean(np.abs(relative))),
+        rmse_ms=float(np.sqrt(np.mean((predicted - measured) ** 2))),
+        within_5=float(np.mean(np.abs(relative) <= 0.05)),
+        within_10=float(np.mean(np.abs(relative) <= 0.10)),
+        bias=float(np.mean(relative)),
+        kendall_tau=_rank(stats.kendalltau, predicted, measured),
+        spearman=_rank(stats.spearmanr, predicted, measured),
+    )
+
+
+def _rank(statistic: Any, predicted: FloatArray, measured: FloatArray) -> float:
+    if np.ptp(predicted) == 0 or np.ptp(measured) == 0:
+        return 0.0
+    return float(statistic(predicted, measured).statistic)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredNetworks:
+    """Whole networks with what was measured of them; the arrays have one length.
+
+    Attributes:
+        sums_ms: Sum of the table's entries.
+        predicted_ms: The calibrated sum.
+        macs: Multiply-accumulates.
+        measured_ms: Measured latency.
+    """
+
+    sums_ms: Sequence[float]
+    predicted_ms: Sequence[float]
+    macs: Sequence[int]
+    measured_ms: Sequence[float]
+
+
+def validate(calibration: MeasuredNetworks, held_out: MeasuredNetworks) -> Validation:
+    """Judge a table on held-out networks, beside baselines fitted on the calibration networks alone."""
+    mean = float(np.mean(calibration.measured_ms))
+    slope, intercept = np.polyfit(np.asarray(calibration.macs, dtype=float), calibration.measured_ms, 1)
+    linear = [float(slope * macs + intercept) for macs in held_out.macs]
+    relative = np.asarray(held_out.predicted_ms) / np.asarray(held_out.measured_ms) - 1
+    return Validation(
+        networks=len(held_out.measured_ms),
+        table=errors_of(held_out.predicted_ms, held_out.measured_ms),
+        plain_sum=errors_of(held_out.sums_ms, held_out.measured_ms),
+        constant=errors_of([mean] * len(held_out.measured_ms), held_out.measured_ms),
+        macs_linear=errors_of(linear, held_out.measured_ms),
+        relative_sd=float(np.sqrt(np.mean(relative**2))),
+    )

@@ -1,0 +1,120 @@
+"""The one configuration of a study: a pydantic model, read from ``study.toml`` and overridden by flags."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mnas.errors import ConfigError
+
+MAY_CHANGE_ON_RESUME = ("budget", "patience")
+
+
+class StudyConfig(BaseModel):
+    """Everything that the result of a study depends on, apart from the device's own numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    space: str = Field("mobilenetv3", description="Family of the search space.")
+    preset: str = Field("auto", description="Preset of the space; auto takes the one named like the data.")
+    data: str = Field("auto", description="Data set; auto is fashion, or digits where that cannot be had.")
+    data_dir: str = Field("", description="Folder that holds the data set; empty looks in the usual places.")
+    device: str = Field("host:ort", description="Device spec, e.g. host:litert,threads=1.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
+    algorithm: Literal["nsga2", "random"] = Field("nsga2", description="Search algorithm.")
+    budget: int = Field(24, ge=1, le=1_000_000, description="Networks whose accuracy is paid for.")
+    patience: int = Field(0, ge=0, description="Generations without a larger hypervolume before stopping; 0: never.")
+    population: int = Field(8, ge=4, le=1000, description="Networks of one generation.")
+    oversample: int = Field(16, ge=1, le=1000, description="Candidates looked at by latency for each one trained.")
+    target_ms: float | None = Field(None, gt=0, description="Latency target T; empty takes the median of the space.")
+    alpha: float = Field(-0.07, le=0, description="Exponent of LAT/T at or below T.")
+    beta: float = Field(-0.07, le=0, description="Exponent of LAT/T above T.")
+    schedule: str = Field("proxy", description="Training schedule that ranks candidates.")
+    final_schedule: str = Field("final", description="Training schedule of the finalists.")
+    finalists: int = Field(8, ge=1, le=100, description="Networks trained longer, re-measured and exported.")
+    finalist_seeds: int = Field(2, ge=1, le=20, description="Seeds of each finalist.")
+    lut: str = Field("", description="Id of a finished latency table; empty builds or goes on with one.")
+    lut_mode: Literal["accurate", "fast"] = Field("accurate", description="How segments are measured.")
+    lut_rounds: int = Field(6, ge=2, le=1000, description="Visits of each segment.")
+    lut_calibration: int = Field(8, ge=1, le=1000, description="Whole networks to calibrate the table on.")
+    lut_validation: int = Field(12, ge=2, le=1000, description="Other whole networks to validate it on.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.data == "imagenet":
+            raise ValueError("data 'imagenet' cannot be searched yet: its reader is not there; its preset serves LUTs")
+        return self
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"])
+        seen = f" (saw {problem['input']!r})" if place else ""
+        lines.append(f"{place + ': ' if place else ''}{problem['msg']}{seen}"[:300])
+    return "; ".join(lines)
+
+
+def make_config(values: Mapping[str, Any]) -> StudyConfig:
+    """Check and complete a configuration.
+
+    Raises:
+        ConfigError: ``CFG01``: an unknown key, or a value out of range; the message names each.
+    """
+    try:
+        return StudyConfig(**values)
+    except ValidationError as error:
+        raise ConfigError(
+            "CFG01",
+            "the study's configuration is wrong",
+            value=_explain(error),
+            why="every key must be known and within its range",
+            fix="see mnas search --help",
+        ) from error
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Read the keys of a ``study.toml``; they are checked by `make_config`.
+
+    Raises:
+        ConfigError: ``CFG02``: no such file, or not TOML.
+    """
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(
+            "CFG02", "the study file cannot be read", value=str(path), why=str(error), fix="correct it"
+        ) from error
+
+
+def merge_for_resume(stored: StudyConfig, asked: Mapping[str, Any]) -> StudyConfig:
+    """Return the stored configuration with what may change on resuming.
+
+    Args:
+        stored: Of the study to be resumed.
+        asked: Keys that were given now, in a file or as flags.
+
+    Raises:
+        ConfigError: ``CFG03``: a key differs that the result depends on; ``CFG01``: a value is out of range.
+    """
+    checked = make_config({**stored.model_dump(), **asked})
+    differing = [
+        f"{key}: study {getattr(stored, key)!r}, now {getattr(checked, key)!r}"
+        for key in asked
+        if key not in MAY_CHANGE_ON_RESUME and getattr(checked, key) != getattr(stored, key)
+    ]
+    if differing:
+        raise ConfigError(
+            "CFG03",
+            "the study to be resumed was started with another configuration",
+            value="; ".join(differing),
+            why=f"only {' and '.join(MAY_CHANGE_ON_RESUME)} may change, or its result would mean nothing",
+            fix="leave these keys out, or start a new study without --resume",
+        )
+    return checked

@@ -1,0 +1,56 @@
+"""A study's event log: append-only, each thing recorded once, everything else derived from it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mnas.jsonio import canonical_json
+from mnas.store import Store, utc_now
+
+
+class EventLog:
+    """Events of one study in the store.
+
+    An event has a kind and a key within the kind; recording the same one a second time does nothing, so that work
+    done again after a kill leaves no double.
+
+    Args:
+        store: An open store with the search tables.
+        study_id: The study.
+    """
+
+    def __init__(self, store: Store, study_id: str) -> None:
+        self._store = store
+        self.study_id = study_id
+
+    def append(self, kind: str, payload: dict[str, Any], key: str = "") -> None:
+        """Record an event in a transaction of its own; a kind and key that are there already stay as they are."""
+        with self._store.transaction() as sql:
+            sql.execute(
+                "INSERT OR IGNORE INTO event SELECT ?, coalesce(max(sequence), 0) + 1, ?, ?, ?, ? FROM event "
+                "WHERE study_id = ?",
+                (self.study_id, utc_now(), kind, key, canonical_json(payload), self.study_id),
+            )
+
+    def payloads(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return key -> payload of all events of a kind, in the order in which they were recorded."""
+        rows = self._store.query(
+            "SELECT key, payload_json FROM event WHERE study_id = ? AND kind = ? ORDER BY sequence",
+            (self.study_id, kind),
+        )
+        return {row["key"]: json.loads(row["payload_json"]) for row in rows}
+
+    def payload(self, kind: str, key: str = "") -> dict[str, Any] | None:
+        """Return the payload of one event, or ``None`` where it has not happened."""
+        rows = self._store.query(
+            "SELECT payload_json FROM event WHERE study_id = ? AND kind = ? AND key = ?", (self.study_id, kind, key)
+        )
+        return json.loads(rows[0]["payload_json"]) if rows else None
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return sequence, time, kind and key of every event, oldest first."""
+        rows = self._store.query(
+            "SELECT sequence, at_utc, kind, key FROM event WHERE study_id = ? ORDER BY sequence", (self.study_id,)
+        )
+        return [dict(row) for row in rows]
