@@ -152,7 +152,8 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> LayerWeights:
 
 
 def _as_weights(weight: torch.Tensor, bias: torch.Tensor) -> LayerWeights:
+    # Copies: an array that shares the module's memory would change when the module trains on.
     return LayerWeights(
-        weight.detach().float().contiguous().cpu().numpy(),
-        bias.detach().float().contiguous().cpu().numpy(),
+        weight.detach().float().cpu().contiguous().numpy().copy(),
+        bias.detach().float().cpu().contiguous().numpy().copy(),
     )

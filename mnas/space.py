@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -66,3 +66,6 @@ class SearchSpace(Protocol):
 
     def extremes(self) -> tuple[Genome, Genome]:
         """Return the genomes of the smallest and of the largest architecture by MACs."""
+
+    def cheapest(self, cost: Callable[[Segment], float]) -> Genome:
+        """Return the genome whose segments' costs have the least sum; exact, by dynamic programming."""

@@ -56,12 +56,19 @@ def crowding_distance(objectives: FloatArray) -> FloatArray:
     return distance
 
 
-def thin_front(objectives: FloatArray, count: int) -> list[int]:
-    """Return the indices of at most ``count`` rows, dropping the most crowded one again and again."""
+def thin_front(objectives: FloatArray, count: int, keep: tuple[int, ...] = ()) -> list[int]:
+    """Return the indices of at most ``count`` rows, dropping the most crowded one again and again.
+
+    Args:
+        objectives: ``(n, m)``.
+        count: 1 or more.
+        keep: Rows that are never dropped, fewer than ``count``.
+    """
     values = np.asarray(objectives, dtype=float)
     kept = list(range(len(values)))
     while len(kept) > max(count, 1):
         distance = crowding_distance(values[kept])
+        distance[[place for place, index in enumerate(kept) if index in keep]] = np.inf
         kept.pop(int(np.argmin(distance)))
     return kept
 

@@ -7,7 +7,7 @@ channels, activations and the head.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -72,6 +72,14 @@ class MobileNetV3Choices:
     stages: tuple[StageChoices, ...]
     head_conv: int
     head_linear: int
+
+
+@dataclass(frozen=True, slots=True)
+class _StagePlaces:
+    """What can stand in a stage: segment -> genes, for its first layer and for each later one."""
+
+    first: dict[Segment, Genome]
+    others: dict[Segment, Genome]
 
 
 class MobileNetV3Space:
@@ -298,19 +306,61 @@ class MobileNetV3Space:
                     yield segment
 
     def _segments_at(self, px: int, width: int) -> Iterator[Segment]:
-        channels, deepest = self._channels(width), self._layers
+        channels = self._channels(width)
         yield Segment("stem", self._stem(channels[0]), (self.choices.in_channels, px, px))
+        for place in self._places(px, channels):
+            yield from place.first
+            if self._layers > 1:
+                yield from place.others
+        yield self._head_segment(px, channels)
+
+    def _places(self, px: int, channels: tuple[int, ...]) -> Iterator[_StagePlaces]:
+        """Yield the options of each stage with their genes: of its first layer, and of every later one."""
         source, side = channels[0], _halved(px, self.choices.stem_stride)
         for stage, fixed in enumerate(self.choices.stages):
             out = channels[stage + 1]
-            for block in self._options(stage, True, source, out):
-                yield Segment("block", (block,), (source, side, side))
-            source, side = out, _halved(side, fixed.stride)
-            if deepest > 1:
-                for block in self._options(stage, False, source, out):
-                    yield Segment("block", (block,), (source, side, side))
-        shape: Shape = (source, side, side)
-        yield Segment("head", self._head(channels[-1]), shape)
+            after = _halved(side, fixed.stride)
+            first, others = (
+                {Segment("block", (block,), shape): genes for block, genes in options.items()}
+                for options, shape in (
+                    (self._options(stage, True, source, out), (source, side, side)),
+                    (self._options(stage, False, out, out), (out, after, after)),
+                )
+            )
+            yield _StagePlaces(first, others)
+            source, side = out, after
+
+    def _head_segment(self, px: int, channels: tuple[int, ...]) -> Segment:
+        side = _halved(px, self.choices.stem_stride)
+        for fixed in self.choices.stages:
+            side = _halved(side, fixed.stride)
+        shape: Shape = (channels[-2], side, side)
+        return Segment("head", self._head(channels[-1]), shape)
+
+    def cheapest(self, cost: Callable[[Segment], float]) -> Genome:
+        """Return the genome whose segments' costs have the least sum; stages do not depend on one another."""
+        best: tuple[float, Genome] | None = None
+        for resolution, px in enumerate(self.choices.resolutions_px):
+            for width in sorted(set(self._first_equal_width)):
+                channels, genes = self._channels(width), [resolution, width]
+                stem = Segment("stem", self._stem(channels[0]), (self.choices.in_channels, px, px))
+                total = cost(stem) + cost(self._head_segment(px, channels))
+                for place in self._places(px, channels):
+                    stage_cost, stage_genes = self._cheapest_stage(place, cost)
+                    total += stage_cost
+                    genes += stage_genes
+                if best is None or total < best[0]:
+                    best = (total, tuple(genes))
+        assert best is not None, "a space has a resolution and a width"
+        return self.canonical(best[1])
+
+    def _cheapest_stage(self, place: _StagePlaces, cost: Callable[[Segment], float]) -> tuple[float, list[int]]:
+        first = min(place.first, key=cost)
+        other = min(place.others, key=cost)
+        first_cost, other_cost = cost(first), cost(other)
+        depth = min(range(len(self.choices.depths)), key=lambda d: (self.choices.depths[d] - 1) * other_cost)
+        genes = [depth, *place.first[first], *(place.others[other] * (self._layers - 1))]
+        return first_cost + (self.choices.depths[depth] - 1) * other_cost, genes
 
     def extremes(self) -> tuple[Genome, Genome]:
         """Return the genomes of the smallest and of the largest architecture by MACs."""

@@ -1,0 +1,164 @@
+"""One device for as long as it is needed: builds its table, measures whole networks. All that a search sees of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from devices.calibration import ready_harness
+from devices.device import DeviceInfo
+from devices.protocol import ProtocolSettings
+from devices.references import DEVICES
+from devices.registry import open_device
+from latency.builder import LutBuilder, Progress
+from latency.plan import LutPlan, LutSettings
+from latency.probes import Mode
+from latency.schema import LATENCY
+from latency.table import LatencyTable
+from mnas.export.artifact import ModelArtifact
+from mnas.space import SearchSpace
+from mnas.store import Store
+
+COMPONENTS = (DEVICES, LATENCY)
+"""What a store must be opened with for this module."""
+
+
+def lut_settings(mode: Mode, rounds: int, calibration: int, validation: int) -> LutSettings:
+    """Return the settings of a table with the usual protocol."""
+    return LutSettings(mode, ProtocolSettings(rounds=rounds), calibration, validation)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredLatency:
+    """What a session says of one network.
+
+    Attributes:
+        ms: Latency; ``None`` when it could not be measured.
+        low_ms: Lower end of the 95 % interval.
+        high_ms: Upper end of the 95 % interval.
+        verdict: ``ok``, ``noisy``, ``drifted``, ``throttled`` or ``invalid``.
+        reasons: Why it is not ``ok``.
+        samples_ms: Raw timed runs.
+    """
+
+    ms: float | None
+    low_ms: float
+    high_ms: float
+    verdict: str
+    reasons: tuple[str, ...]
+    samples_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuringSession:
+    """A session of whole networks.
+
+    Attributes:
+        networks: By the caller's key.
+        reference_ms: Raw quantile of each reference network.
+        reference_nominal_ms: Geometric mean of the stored nominals.
+        conditions_before: Of the device.
+        conditions_after: Of the device.
+        protocol: Settings of the protocol.
+        started_at_utc: ISO 8601.
+        verdict: Of the whole session.
+        reasons: Why it is not ``ok``.
+    """
+
+    networks: dict[str, MeasuredLatency]
+    reference_ms: dict[str, float]
+    reference_nominal_ms: float
+    conditions_before: dict[str, Any]
+    conditions_after: dict[str, Any]
+    protocol: dict[str, Any]
+    started_at_utc: str
+    verdict: str
+    reasons: tuple[str, ...]
+
+
+class OnDevice:
+    """An open device. Use it as a context manager.
+
+    Args:
+        spec: Device spec, e.g. ``host:ort``.
+        store: Opened with `COMPONENTS`.
+
+    Raises:
+        ConfigError: Not a device spec.
+        DeviceError: The device cannot be opened.
+    """
+
+    def __init__(self, spec: str, store: Store) -> None:
+        self._store = store
+        self._device = open_device(spec)
+
+    def __enter__(self) -> OnDevice:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._device.close()
+
+    @property
+    def info(self) -> DeviceInfo:
+        """The device's identity."""
+        return self._device.info
+
+    @property
+    def model_format(self) -> str:
+        """Format of the models that it runs."""
+        return self._device.model_format
+
+    def plan(self, space: SearchSpace, settings: LutSettings) -> LutPlan:
+        """Return what building a table for a space would take; nothing is measured."""
+        return LutPlan(space, self.info, settings)
+
+    def build_table(self, plan: LutPlan, progress: Progress, *, anew: bool = False) -> LatencyTable:
+        """Return the table of a plan: there already, gone on with, or built.
+
+        Raises:
+            DeviceError: The device is gone.
+            LutError: Segments could not be measured.
+        """
+        return LutBuilder(self._store, self._device, plan, progress).build(anew=anew)
+
+    def measure(self, artifacts: Mapping[str, ModelArtifact], *, seed: int, rounds: int = 20) -> MeasuringSession:
+        """Measure whole networks interleaved with each other and the reference networks, in one session.
+
+        Args:
+            artifacts: Caller's key -> model file of this device's format.
+            seed: Draws the order of the visits.
+            rounds: Visits of each network.
+
+        Raises:
+            DeviceError: The device is gone.
+            MeasurementError: The reference networks could not be measured.
+        """
+        rng = np.random.default_rng(seed)
+        with tempfile.TemporaryDirectory(prefix="mnas-references-") as folder:
+            settings = ProtocolSettings(rounds=rounds)
+            harness = ready_harness(self._device, self._store, Path(folder), settings, rng=rng).harness
+            session = harness.measure(artifacts.values())
+        networks = {}
+        for key, artifact in artifacts.items():
+            found = session.measurements[artifact.sha256]
+            low, high = found.interval_ms or (0.0, 0.0)
+            networks[key] = MeasuredLatency(found.latency_ms, low, high, found.verdict, found.reasons, found.samples_ms)
+        return MeasuringSession(
+            networks=networks,
+            reference_ms=session.reference_ms,
+            reference_nominal_ms=session.reference_nominal_ms,
+            conditions_before=session.conditions_before,
+            conditions_after=session.conditions_after,
+            protocol=session.protocol,
+            started_at_utc=session.started_at_utc,
+            verdict=session.verdict,
+            reasons=session.reasons,
+        )

@@ -1,0 +1,124 @@
+"""The export folder of a network: everything that a person needs in order to ship it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+
+from mnas.architecture import Architecture
+from mnas.export.artifact import ModelArtifact, save_artifact
+from mnas.export.onnx import write_onnx
+from mnas.export.parity import (
+    Image,
+    ParityReport,
+    check_parity_on,
+    require_parity,
+    run_onnx,
+    run_tflite,
+    run_torch,
+)
+from mnas.export.tflite import write_tflite
+from mnas.jsonio import canonical_json, write_bytes_atomic, write_json_atomic, write_text_atomic
+from mnas.modules import LayerModule, folded_weights
+
+ID_LENGTH = 12
+
+_CARD = """# Network {{ card.arch_id[:12] }}
+
+{{ card.summary }}
+
+| | |
+|---|---|
+| input | {{ card.preprocessing.px }} x {{ card.preprocessing.px }} px, {{ card.preprocessing.channels }} channel(s), \
+{{ card.preprocessing.layout.onnx }} (ONNX), {{ card.preprocessing.layout.tflite }} (TFLite) |
+| preprocessing | resize {{ card.preprocessing.resize }}, pixels / 255, minus {{ card.preprocessing.mean }}, \
+over {{ card.preprocessing.std }} |
+| classes | {{ card.class_labels | join(", ") }} |
+| MACs, parameters | {{ "{:,}".format(card.macs) }}, {{ "{:,}".format(card.params) }} |
+| dtype | {{ card.dtype }} |
+| latency measured | {{ "%.4f" | format(card.latency.measured_ms) if card.latency.measured_ms is not none else "none" \
+}} ms on {{ card.latency.device }} |
+| latency predicted | {{ "%.4f" | format(card.latency.predicted_ms) }} ms |
+{% for accuracy in card.accuracy -%}
+| top-1 on {{ accuracy.split }} | {{ "%.2f" | format(100 * accuracy.top1) }} %, {{ accuracy.images }} images, \
+{{ accuracy.note }} |
+{% endfor %}"""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedModels:
+    """Model files of an export folder with what the gate found.
+
+    Attributes:
+        onnx: The ONNX file.
+        tflite: The TFLite file.
+        parity: Format -> report against the torch module.
+    """
+
+    onnx: ModelArtifact
+    tflite: ModelArtifact
+    parity: dict[str, ParityReport]
+
+    def of_format(self, model_format: str) -> ModelArtifact:
+        """Return the file of a format."""
+        return {"onnx": self.onnx, "tflite": self.tflite}[model_format]
+
+
+def export_folder(exports: Path, arch_id: str) -> Path:
+    """Return the folder of a network below ``exports``."""
+    return exports / arch_id[:ID_LENGTH]
+
+
+def write_models(exports: Path, architecture: Architecture, module: LayerModule, images: Image) -> ExportedModels:
+    """Write architecture, weights, ONNX and TFLite; a model that fails the parity gate is not written.
+
+    Args:
+        exports: Folder of all exports.
+        architecture: The network.
+        module: With trained weights.
+        images: Preprocessed images of the network's own data for the gate, ``(n, C, H, W)``, at least 2.
+
+    Raises:
+        ExportError: ``EXP01``: a model does not compute what the module computes.
+    """
+    import torch
+
+    folder, weights = export_folder(exports, architecture.arch_id), folded_weights(module)
+    metadata = {"mnas.arch_id": architecture.arch_id, "mnas.architecture": canonical_json(architecture.to_json())}
+    reference, reports, data = run_torch(module), {}, {}
+    for model_format, write, run in (("onnx", write_onnx, run_onnx), ("tflite", write_tflite, run_tflite)):
+        data[model_format] = write(module.layers, weights, name=architecture.arch_id[:ID_LENGTH], metadata=metadata)
+        reports[model_format] = check_parity_on(reference, run(data[model_format]), images)
+        require_parity(reports[model_format], f"{folder.name}/model.{model_format}")
+    write_json_atomic(folder / "architecture.json", architecture.to_json())
+    buffer = io.BytesIO()
+    torch.save(module.state_dict(), buffer)
+    write_bytes_atomic(folder / "weights.pt", buffer.getvalue())
+    files = {
+        model_format: save_artifact(
+            data[model_format],
+            folder / f"model.{model_format}",
+            model_format=model_format,
+            input_shape_chw=architecture.input_shape_chw,
+            arch_id=architecture.arch_id,
+        )
+        for model_format in data
+    }
+    return ExportedModels(files["onnx"], files["tflite"], reports)
+
+
+def parity_to_json(report: ParityReport) -> dict[str, float]:
+    """Return a report's fields as JSON."""
+    return asdict(report)
+
+
+def write_card(exports: Path, card: dict[str, Any]) -> None:
+    """Write ``card.json`` and, from it, ``card.md``; the keys are described in docs/contracts.md."""
+    folder = export_folder(exports, card["arch_id"])
+    write_json_atomic(folder / "card.json", card)
+    template = Environment(autoescape=False, trim_blocks=False).from_string(_CARD)
+    write_text_atomic(folder / "card.md", template.render(card=card) + "\n")

@@ -1,0 +1,166 @@
+"""Training and evaluating as plain jobs: picklable in, picklable out, the same result in any process."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mnas.architecture import Architecture
+from mnas.errors import TrainingError
+from mnas.seeding import derive_seed
+from search.data.dataset import Dataset
+from search.data.registry import open_dataset
+from search.executors.executor import Job, Outcome
+from search.training.schedule import TrainingSchedule
+from search.training.trainer import Evaluation, evaluate, train_network
+from search.training.weights_file import load_weights, save_weights
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """One network to be trained once.
+
+    Attributes:
+        architecture_json: Canonical form of the network.
+        dataset_name: As `search.data.registry` knows it.
+        dataset_folder: Where its files lie; None for the usual places.
+        schedule: How to train.
+        study_seed: The study's seed.
+        repeat: 0 for the first training of this network, 1 for the second.
+        evaluate_splits: What to evaluate on after training.
+        keep_weights_path: File for the trained weights; None drops them.
+    """
+
+    architecture_json: dict[str, Any]
+    dataset_name: str
+    dataset_folder: str | None
+    schedule: TrainingSchedule
+    study_seed: int
+    repeat: int = 0
+    evaluate_splits: tuple[str, ...] = ("rank-val",)
+    keep_weights_path: str | None = None
+
+    @property
+    def seed(self) -> int:
+        """Seed of initialisation and order: of (study seed, network, fidelity, repeat) and of nothing else."""
+        arch_id = Architecture.from_json(self.architecture_json).arch_id
+        return derive_seed(self.study_seed, "train", arch_id, self.schedule.fidelity, self.repeat)
+
+    def as_job(self) -> Job:
+        """Return it as an executor takes it."""
+        return Job(run_training, (self,))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOutcome:
+    """What came of a `TrainingJob`.
+
+    Attributes:
+        errors: Split -> top-1 error, 0..1; empty after a failure.
+        losses: Split -> mean cross-entropy, nats.
+        images: Split -> images evaluated.
+        train_loss: Of the last epoch; 0 after a failure.
+        cost_s: CPU seconds, data and evaluation included.
+        seed: That the training used.
+        error_message: Why there is no result; empty after success.
+        diverged: Whether the loss became infinite or NaN: the network's own fault, not worth another try.
+    """
+
+    errors: dict[str, float] = field(default_factory=dict)
+    losses: dict[str, float] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
+    train_loss: float = 0.0
+    cost_s: float = 0.0
+    seed: int = 0
+    error_message: str = ""
+    diverged: bool = False
+
+    @property
+    def is_ok(self) -> bool:
+        """Return whether there is a result."""
+        return not self.error_message
+
+
+@lru_cache(maxsize=2)
+def _dataset(name: str, folder: str | None) -> Dataset:
+    return open_dataset(name, Path(folder) if folder else None)
+
+
+def run_training(job: TrainingJob) -> TrainingOutcome:
+    """Train and evaluate; a network that cannot be trained gives an outcome that says so.
+
+    Raises:
+        DataError: The data set is not to be had, which no other network would mend.
+    """
+    started = time.process_time()
+    architecture = Architecture.from_json(job.architecture_json)
+    dataset = _dataset(job.dataset_name, job.dataset_folder)
+    try:
+        trained = train_network(architecture, dataset, job.schedule, job.seed)
+        px = architecture.input_shape_chw[1]
+        found = {s: evaluate(trained.module, dataset, s, px, job.schedule.eval_images) for s in job.evaluate_splits}
+    except TrainingError as error:
+        return TrainingOutcome(
+            cost_s=time.process_time() - started,
+            seed=job.seed,
+            error_message=str(error),
+            diverged=error.code == "TRN01",
+        )
+    if job.keep_weights_path is not None:
+        save_weights(trained.module, Path(job.keep_weights_path))
+    return TrainingOutcome(
+        errors={split: one.error for split, one in found.items()},
+        losses={split: one.loss for split, one in found.items()},
+        images={split: one.images for split, one in found.items()},
+        train_loss=trained.train_loss,
+        cost_s=time.process_time() - started,
+        seed=job.seed,
+    )
+
+
+def training_outcome(job: TrainingJob, outcome: Outcome) -> TrainingOutcome:
+    """Return what an executor gave for a training job; a lost worker becomes a failed outcome."""
+    if isinstance(outcome.value, TrainingOutcome):
+        return outcome.value
+    message = outcome.error_message or f"the job returned {type(outcome.value).__name__}"
+    return TrainingOutcome(seed=job.seed, error_message=message)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationJob:
+    """Kept weights to be evaluated on a split, e.g. on test once the recommended networks are fixed.
+
+    Attributes:
+        architecture_json: Canonical form of the network.
+        dataset_name: As `search.data.registry` knows it.
+        dataset_folder: Where its files lie; None for the usual places.
+        weights_path: File that a `TrainingJob` kept.
+        split: What to evaluate on.
+        eval_images: The first so many of the split; 0 for all.
+    """
+
+    architecture_json: dict[str, Any]
+    dataset_name: str
+    dataset_folder: str | None
+    weights_path: str
+    split: str
+    eval_images: int = 0
+
+    def as_job(self) -> Job:
+        """Return it as an executor takes it."""
+        return Job(run_evaluation, (self,))
+
+
+def run_evaluation(job: EvaluationJob) -> Evaluation:
+    """Evaluate kept weights.
+
+    Raises:
+        MnasError: The weights or the data cannot be read, or the loss is no finite number.
+    """
+    architecture = Architecture.from_json(job.architecture_json)
+    module = load_weights(architecture, Path(job.weights_path))
+    dataset = _dataset(job.dataset_name, job.dataset_folder)
+    return evaluate(module, dataset, job.split, architecture.input_shape_chw[1], job.eval_images)

@@ -1,0 +1,66 @@
+"""The card that goes with every exported network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from latency.table import LatencyTable
+from mnas.architecture import Architecture
+from mnas.counts import total_macs, total_params
+from mnas.layers import layers_of
+from search.data.dataset import Dataset
+from search.result import FrontMember, StudyResult
+
+
+def make_card(
+    result: StudyResult, member: FrontMember, architecture: Architecture, dataset: Dataset, table: LatencyTable
+) -> dict[str, Any]:
+    """Return ``card.json`` of a finalist; docs/contracts.md describes the keys."""
+    layers = layers_of(architecture)
+    channels, px, _ = architecture.input_shape_chw
+    exported_test = member.test_errors[member.repeat] if member.repeat < len(member.test_errors) else None
+    return {
+        "schema": "mnas.card/1",
+        "arch_id": member.arch_id,
+        "study": result.study_id,
+        "summary": f"Found by study {result.study_id} in the space {table.space} for {dataset.name}.",
+        "preprocessing": {
+            "px": px,
+            "channels": channels,
+            "layout": {"onnx": "NCHW", "tflite": "NHWC"},
+            "resize": "bilinear, antialiased",
+            "scale": "pixels / 255",
+            "mean": [round(value, 6) for value in dataset.mean],
+            "std": [round(value, 6) for value in dataset.std],
+        },
+        "class_labels": list(dataset.class_names),
+        "dtype": "float32",
+        "macs": total_macs(layers),
+        "params": total_params(layers),
+        "latency": {
+            "predicted_ms": member.candidate.predicted_ms,
+            "measured_ms": member.measured_ms,
+            "interval_ms": list(member.interval_ms) if member.interval_ms else None,
+            "verdict": member.verdict,
+            "device": f"{table.device.model}, {table.device.runtime} {table.device.runtime_version}, "
+            f"{table.device.threads} thread(s)",
+            "device_key": table.device_key,
+            "is_simulated": table.device.is_simulated,
+        },
+        "accuracy": _accuracy(member, exported_test),
+        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
+        "versions": result.versions,
+    }
+
+
+def _accuracy(member: FrontMember, exported_test: float | None) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for split, errors in (("val", member.val_errors), ("test", member.test_errors)):
+        if errors:
+            note = f"mean of {len(errors)} seeds" + ("; read after the choice was made" if split == "test" else "")
+            images = member.test_images if split == "test" else member.val_images
+            rows.append({"split": split, "top1": 1 - sum(errors) / len(errors), "images": images, "note": note})
+    if exported_test is not None:
+        note = "the exported weights"
+        rows.append({"split": "test", "top1": 1 - exported_test, "images": member.test_images, "note": note})
+    return rows

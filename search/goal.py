@@ -1,0 +1,71 @@
+"""What a search is after: the target latency and the reference point, fixed before accuracy is paid for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from latency.table import LatencyTable
+from mnas.errors import ConfigError
+from mnas.seeding import named_rng
+from mnas.space import SearchSpace
+
+_MEDIAN_OF = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Fixed once a study.
+
+    Attributes:
+        target_ms: T of the reward, and the mark on the front.
+        target_source: ``asked``, or ``median`` of uniform draws of the space.
+        least_ms: Least latency that a network of the space can have, by the table.
+        greatest_ms: Greatest.
+        reference_point: Error and latency of the hypervolume: chance level and ``greatest_ms``.
+    """
+
+    target_ms: float
+    target_source: str
+    least_ms: float
+    greatest_ms: float
+    reference_point: tuple[float, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Goal:
+        """Read what `to_json` wrote."""
+        error, latency = value["reference_point"]
+        return cls(**{**value, "reference_point": (error, latency)})
+
+
+def set_goal(space: SearchSpace, table: LatencyTable, asked_ms: float | None, seed: int, classes: int) -> Goal:
+    """Work out the goal of a study.
+
+    Raises:
+        ConfigError: ``CFG05``: no network of the space meets the target; the message says the least latency.
+    """
+    costs = {segment: entry.latency_ms for segment, entry in table.entries.items()}
+    fastest = space.cheapest(lambda segment: costs[segment])
+    slowest = space.cheapest(lambda segment: -costs[segment])
+    least, greatest = (table.estimate([space.decode(genome)])[0].ms for genome in (fastest, slowest))
+    if asked_ms is not None and asked_ms < least:
+        raise ConfigError(
+            "CFG05",
+            "no network of the space meets the latency target",
+            value=f"{asked_ms:g} ms",
+            why=f"the fastest one of {space.name} takes {least:.4g} ms on {table.device.device_id} by table "
+            f"{table.lut_id}",
+            fix=f"ask for at least {least:.4g} ms, or search a space with smaller networks",
+        )
+    target = asked_ms
+    if target is None:
+        rng = named_rng(seed, "median latency of the space")
+        draws = table.estimate([space.decode(space.sample(rng)) for _ in range(_MEDIAN_OF)])
+        target = float(np.median([estimate.ms for estimate in draws]))
+    return Goal(target, "median" if asked_ms is None else "asked", least, greatest, (1 - 1 / classes, greatest))

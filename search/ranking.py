@@ -1,0 +1,191 @@
+"""The first stage of a study: generations of candidates, ranked by predicted latency and accuracy on rank-val."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from latency.table import LatencyTable
+from mnas.errors import StudyError, TrainingError
+from mnas.seeding import named_rng
+from mnas.space import Genome
+from search.accuracy.estimator import AccuracyEstimator
+from search.accuracy.proxy import ProxyTraining
+from search.algorithms.algorithm import Algorithm, FloatArray
+from search.algorithms.nsga2 import Nsga2Search
+from search.algorithms.random_search import RandomSearch
+from search.candidate import Candidate
+from search.context import StudyContext
+from search.executors.executor import Job, Outcome
+from search.goal import Goal
+from search.pareto import front_indices, hypervolume
+from search.reward import mnasnet_reward
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    number: int
+    generation: int
+    genome: Genome
+    arch_id: str
+    predicted_ms: float
+
+
+class Ranking:
+    """Runs the search's generations; what the event log holds already is not evaluated again.
+
+    Given the same table, candidates, predictions and accuracies are a pure function of the configuration: the
+    algorithm is run anew on every resume and told the same things in the same order.
+
+    Args:
+        context: The study.
+        table: Latencies.
+        goal: Target and reference point.
+    """
+
+    def __init__(self, context: StudyContext, table: LatencyTable, goal: Goal) -> None:
+        self._context = context
+        self._table = table
+        self._goal = goal
+        self._memo: dict[Genome, float] = {}
+        config = context.config
+        self._estimator: AccuracyEstimator = ProxyTraining(
+            config.data, config.data_dir or None, context.schedule("proxy"), config.seed
+        )
+        self._known = {key: Candidate.from_json(value) for key, value in context.log.payloads("evaluated").items()}
+
+    def latencies(self, genomes: Sequence[Genome]) -> FloatArray:
+        """Return the predicted latencies of genomes in milliseconds."""
+        new = [genome for genome in genomes if genome not in self._memo]
+        estimates = self._table.estimate([self._context.architecture(genome) for genome in new])
+        self._memo.update(zip(new, (estimate.ms for estimate in estimates), strict=True))
+        return np.asarray([self._memo[genome] for genome in genomes])
+
+    def _algorithm(self) -> Algorithm:
+        config, space = self._context.config, self._context.space
+        rng = named_rng(config.seed, "algorithm", config.algorithm)
+        if config.algorithm == "random":
+            return RandomSearch(space, rng, config.population)
+        return Nsga2Search(space, rng, config.population, config.oversample, self.latencies)
+
+    def run(self) -> list[Candidate]:
+        """Return every candidate in ask order, evaluating those that are not known yet."""
+        config, algorithm = self._context.config, self._algorithm()
+        candidates: list[Candidate] = []
+        generation, best, stale = 0, 0.0, 0
+        while len(candidates) < config.budget and not (config.patience and stale >= config.patience):
+            genomes = algorithm.ask()[: config.budget - len(candidates)]
+            if not genomes:
+                self._context.reporter.line("no network of the space is left to try")
+                break
+            found = self._generation(genomes, generation, len(candidates))
+            candidates += found
+            algorithm.tell(genomes, np.asarray([candidate.objectives for candidate in found]))
+            volume = self._note(generation, candidates)
+            stale = 0 if volume > best else stale + 1
+            best, generation = max(best, volume), generation + 1
+        _require_some(candidates)
+        return candidates
+
+    def _generation(self, genomes: Sequence[Genome], generation: int, first: int) -> list[Candidate]:
+        latencies = self.latencies(genomes)
+        asked = [
+            _Asked(first + i, generation, genome, self._context.architecture(genome).arch_id, float(latencies[i]))
+            for i, genome in enumerate(genomes)
+        ]
+        todo = [one for one in asked if one.arch_id not in self._known]
+        jobs: list[Job] = []
+        owners: list[_Asked] = []
+        for one in todo:
+            for job in self._estimator.jobs(self._context.architecture(one.genome)):
+                jobs.append(job)
+                owners.append(one)
+        gathered: dict[str, dict[int, Outcome]] = {}
+        done = 0
+
+        def on_done(index: int, outcome: Outcome) -> None:
+            nonlocal done
+            owner = owners[index]
+            parts = gathered.setdefault(owner.arch_id, {})
+            parts[index] = outcome
+            if len(parts) == owners.count(owner):
+                done += 1
+                self._record(owner, [parts[i] for i in sorted(parts)])
+                self._context.reporter.progress(f"generation {generation}: training candidates", done, len(todo))
+
+        self._context.executor.map_in_order(jobs, on_done)
+        return [self._known[one.arch_id] for one in asked]
+
+    def _record(self, asked: _Asked, outcomes: list[Outcome]) -> None:
+        """Turn outcomes into a candidate and keep it at once."""
+        config = self._context.config
+        try:
+            estimate = self._estimator.estimate(self._context.architecture(asked.genome), outcomes)
+        except TrainingError as failure:
+            candidate = self._candidate(asked, reason=str(failure))
+            self._context.reporter.warn(f"candidate {asked.arch_id[:12]} failed: {failure}")
+        else:
+            goal = self._goal
+            reward = mnasnet_reward(1 - estimate.error, asked.predicted_ms, goal.target_ms, config.alpha, config.beta)
+            candidate = self._candidate(
+                asked,
+                error=estimate.error,
+                loss=estimate.loss,
+                reward=reward,
+                seed=estimate.seeds[0],
+                cost_s=estimate.cost_s,
+            )
+        self._context.log.append("evaluated", candidate.to_json(), asked.arch_id)
+        self._known[asked.arch_id] = candidate
+
+    def _candidate(
+        self,
+        asked: _Asked,
+        *,
+        error: float | None = None,
+        loss: float | None = None,
+        reward: float | None = None,
+        seed: int = 0,
+        cost_s: float = 0.0,
+        reason: str = "",
+    ) -> Candidate:
+        return Candidate(
+            number=asked.number,
+            arch_id=asked.arch_id,
+            genome=asked.genome,
+            generation=asked.generation,
+            predicted_ms=asked.predicted_ms,
+            latency_source="lut",
+            status="failed" if reason else "done",
+            error=error,
+            loss=loss,
+            accuracy_source=f"{self._estimator.name}:{self._estimator.fidelity}",
+            reward=reward,
+            seed=seed,
+            cost_s=cost_s,
+            reason=reason,
+        )
+
+    def _note(self, generation: int, candidates: Sequence[Candidate]) -> float:
+        objectives = np.asarray([candidate.objectives for candidate in candidates])
+        volume = hypervolume(objectives, self._goal.reference_point)
+        payload = {"evaluations": len(candidates), "hypervolume": volume, "front": len(front_indices(objectives))}
+        self._context.log.append("generation", payload, str(generation))
+        self._context.reporter.line(
+            f"generation {generation}: {payload['evaluations']} evaluations, front of {payload['front']}, "
+            f"hypervolume {volume:.5g}"
+        )
+        return volume
+
+
+def _require_some(candidates: Sequence[Candidate]) -> None:
+    if not any(candidate.status == "done" for candidate in candidates):
+        raise StudyError(
+            "STU03",
+            "no candidate could be trained",
+            value=candidates[0].reason if candidates else "no candidate",
+            why="a front needs at least one accuracy",
+            fix="see the reasons with: mnas study show",
+        )

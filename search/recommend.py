@@ -1,0 +1,124 @@
+"""The last stage: what to recommend is fixed by val and written down, and only then test is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from statistics import fmean, variance
+from typing import Any
+
+import numpy as np
+
+from mnas.errors import StudyError
+from search.accuracy.jobs import EvaluationJob
+from search.candidate import Candidate
+from search.context import StudyContext
+from search.finalists import trainings_of, weights_path
+from search.goal import Goal
+from search.pareto import front_indices
+from search.training.trainer import Evaluation
+
+_TIE_WITHIN = 2.0
+"""Standard errors of a difference below which two networks count as equally accurate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A finalist as val and the device see it.
+
+    Attributes:
+        arch_id: Its id.
+        val_errors: One for each seed.
+        ms: Measured latency, or the predicted one where it could not be measured.
+    """
+
+    arch_id: str
+    val_errors: tuple[float, ...]
+    ms: float
+
+    @property
+    def val_error(self) -> float:
+        """Mean over the seeds."""
+        return fmean(self.val_errors)
+
+
+def seed_noise(finalists: Sequence[Judged]) -> float | None:
+    """Return the SD of one training's val error, pooled over the finalists; ``None`` with a single seed."""
+    variances = [variance(one.val_errors) for one in finalists if len(one.val_errors) > 1]
+    return math.sqrt(fmean(variances)) if variances else None
+
+
+def ties_of(finalists: Sequence[Judged]) -> list[tuple[str, str]]:
+    """Return the pairs of neighbours by latency whose accuracies the seeds cannot tell apart."""
+    noise = seed_noise(finalists)
+    ordered = sorted(finalists, key=lambda one: one.ms)
+    ties = []
+    for first, second in pairwise(ordered):
+        if noise is not None:
+            standard_error = noise * math.sqrt(1 / len(first.val_errors) + 1 / len(second.val_errors))
+            if abs(first.val_error - second.val_error) <= _TIE_WITHIN * standard_error:
+                ties.append((first.arch_id, second.arch_id))
+    return ties
+
+
+def recommend(context: StudyContext, finalists: Sequence[Candidate], goal: Goal) -> dict[str, Any]:
+    """Fix what is recommended, by val error and measured latency alone, and write it to the store."""
+    measured = (context.log.payload("measured") or {"networks": {}})["networks"]
+    judged = []
+    for finalist in finalists:
+        trainings = trainings_of(context, finalist)
+        if context.log.payload("exported", finalist.arch_id) is None or not trainings:
+            continue
+        ms = measured.get(finalist.arch_id, {}).get("ms") or finalist.predicted_ms
+        judged.append(Judged(finalist.arch_id, tuple(one.errors["val"] for one in trainings.values()), ms))
+    objectives = np.asarray([(one.val_error, one.ms) for one in judged])
+    within = [one for one in judged if one.ms <= goal.target_ms]
+    payload = {
+        "members": [judged[i].arch_id for i in front_indices(objectives)],
+        "finalists": {one.arch_id: asdict(one) for one in judged},
+        "ties": [list(pair) for pair in ties_of(judged)],
+        "seed_noise": seed_noise(judged),
+        "best_under_target": min(within, key=lambda one: (one.val_error, one.ms)).arch_id if within else None,
+    }
+    context.log.append("recommended", payload)
+    return context.log.payload("recommended") or payload
+
+
+def read_test(context: StudyContext, finalists: Sequence[Candidate]) -> None:
+    """Evaluate every finalist on test, all seeds; the recommendation must stand in the store by then.
+
+    Raises:
+        StudyError: ``STU05``: nothing is recommended yet.
+    """
+    if context.log.payload("recommended") is None:
+        raise StudyError(
+            "STU05",
+            "test may not be read yet",
+            value=context.study_id,
+            why="the recommended networks are fixed by val first, so that test chooses nothing",
+            fix="resume the study",
+        )
+    todo = []
+    for finalist in finalists:
+        for repeat in trainings_of(context, finalist):
+            key = f"{finalist.arch_id}/{repeat}"
+            if context.log.payload("tested", key) is None:
+                todo.append((key, _test_job(context, finalist, repeat)))
+    outcomes = context.executor.map_in_order([job.as_job() for _, job in todo])
+    for (key, _), outcome in zip(todo, outcomes, strict=True):
+        if isinstance(outcome.value, Evaluation):
+            context.log.append("tested", asdict(outcome.value), key)
+        else:
+            context.reporter.warn(f"finalist {key[:12]} could not be tested: {outcome.error_message}")
+
+
+def _test_job(context: StudyContext, finalist: Candidate, repeat: int) -> EvaluationJob:
+    return EvaluationJob(
+        architecture_json=context.architecture(finalist.genome).to_json(),
+        dataset_name=context.config.data,
+        dataset_folder=context.config.data_dir or None,
+        weights_path=str(weights_path(context.work, finalist.arch_id, repeat)),
+        split="test",
+    )

@@ -1,0 +1,214 @@
+"""What a study has found so far, read from its event log alone; reports, listings and exports are made of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from mnas.config import StudyConfig, make_config
+from mnas.errors import StudyError
+from mnas.store import Store
+from search.candidate import Candidate
+from search.events import EventLog
+from search.goal import Goal
+
+
+@dataclass(frozen=True, slots=True)
+class FrontMember:
+    """A finalist with everything known of it; fields are ``None`` as long as their stage has not been reached.
+
+    Attributes:
+        candidate: As it was ranked.
+        measured_ms: Latency of the exported file on the device.
+        interval_ms: Its 95 % interval.
+        verdict: Of its measurement.
+        val_errors: One for each seed, final schedule.
+        val_images: Images of val.
+        test_errors: Likewise; chose nothing.
+        test_images: Images of test.
+        is_recommended: Non-dominated by mean val error and measured latency.
+        ties_with: Neighbours whose accuracy the seeds cannot tell from its own.
+        export: Folder below the output folder.
+        repeat: Which seed's weights were exported.
+    """
+
+    candidate: Candidate
+    measured_ms: float | None
+    interval_ms: tuple[float, float] | None
+    verdict: str
+    val_errors: tuple[float, ...]
+    val_images: int
+    test_errors: tuple[float, ...]
+    test_images: int
+    is_recommended: bool
+    ties_with: tuple[str, ...]
+    export: str | None
+    repeat: int
+
+    @property
+    def arch_id(self) -> str:
+        """Of its architecture."""
+        return self.candidate.arch_id
+
+    @property
+    def val_error(self) -> float | None:
+        """Mean val error over the seeds."""
+        return fmean(self.val_errors) if self.val_errors else None
+
+    @property
+    def test_error(self) -> float | None:
+        """Mean test error over the seeds."""
+        return fmean(self.test_errors) if self.test_errors else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a member of ``front.json``; docs/contracts.md describes the keys."""
+        return {
+            "arch_id": self.arch_id,
+            "predicted_ms": self.candidate.predicted_ms,
+            "measured_ms": self.measured_ms,
+            "interval_ms": list(self.interval_ms) if self.interval_ms else None,
+            "rank_val_error": self.candidate.error,
+            "val_error": self.val_error,
+            "test_error": self.test_error,
+            "accuracy_source": f"mean of {len(self.val_errors)} seeds, final schedule",
+            "reward": self.candidate.reward,
+            "recommended": self.is_recommended,
+            "ties_with": list(self.ties_with),
+            "export": self.export,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """A study as far as it has come.
+
+    Attributes:
+        study_id: Its id.
+        created_at_utc: ISO 8601.
+        status: ``running`` (or interrupted) or ``finished``.
+        config: Resolved.
+        versions: Package -> version when it was started.
+        lut_id: Its latency table.
+        goal: Target and reference point.
+        candidates: In ask order.
+        generations: Evaluations, hypervolume and front size after each generation.
+        members: Finalists, fastest first.
+        session: The measuring session of the finalists.
+        seed_noise: SD of one final training's val error.
+        best_under_target: Its arch_id.
+        notices: What a reader must know, e.g. that the data cannot rank networks.
+    """
+
+    study_id: str
+    created_at_utc: str
+    status: str
+    config: StudyConfig
+    versions: dict[str, str]
+    lut_id: str | None
+    goal: Goal | None
+    candidates: tuple[Candidate, ...]
+    generations: tuple[dict[str, Any], ...]
+    members: tuple[FrontMember, ...]
+    session: dict[str, Any] | None
+    seed_noise: float | None
+    best_under_target: str | None
+    notices: tuple[str, ...]
+
+    def front_json(self) -> dict[str, Any]:
+        """Return ``front.json``."""
+        return {
+            "schema": "mnas.front/1",
+            "study": self.study_id,
+            "target_ms": self.goal.target_ms if self.goal else None,
+            "best_under_target": self.best_under_target,
+            "members": [member.to_json() for member in self.members],
+        }
+
+
+def load_result(store: Store, study_id: str) -> StudyResult:
+    """Read a study.
+
+    Raises:
+        StudyError: ``STU01``: no such study.
+    """
+    row = study_row(store, study_id)
+    log = EventLog(store, row["study_id"])
+    candidates = tuple(
+        sorted((Candidate.from_json(value) for value in log.payloads("evaluated").values()), key=lambda c: c.number)
+    )
+    recommended = log.payload("recommended") or {}
+    goal, lut = log.payload("goal"), log.payload("lut")
+    return StudyResult(
+        study_id=row["study_id"],
+        created_at_utc=row["created_at_utc"],
+        status=row["status"],
+        config=make_config(json.loads(row["config_json"])),
+        versions=json.loads(row["versions_json"]),
+        lut_id=lut["lut_id"] if lut else None,
+        goal=Goal.from_json(goal) if goal else None,
+        candidates=candidates,
+        generations=tuple(log.payloads("generation").values()),
+        members=_members(log, candidates, recommended),
+        session=log.payload("measured"),
+        seed_noise=recommended.get("seed_noise"),
+        best_under_target=recommended.get("best_under_target"),
+        notices=tuple(value["text"] for value in log.payloads("notice").values()),
+    )
+
+
+def study_row(store: Store, study_id: str) -> dict[str, Any]:
+    """Return the row of a study named by its id or the beginning of it; "" names the newest.
+
+    Raises:
+        StudyError: ``STU01``: none, or more than one.
+    """
+    rows = [dict(row) for row in store.query("SELECT * FROM study ORDER BY created_at_utc DESC, rowid DESC")]
+    found = [row for row in rows if row["study_id"].startswith(study_id)]
+    if not found or (study_id and len(found) > 1):
+        raise StudyError(
+            "STU01",
+            "no study of that id",
+            value=study_id or "the newest",
+            why="studies here: " + (", ".join(row["study_id"] for row in rows[:10]) or "none"),
+            fix="name one of them, or start one with: mnas search",
+        )
+    return found[0]
+
+
+def _members(log: EventLog, candidates: tuple[Candidate, ...], recommended: dict[str, Any]) -> tuple[FrontMember, ...]:
+    chosen, by_id = log.payload("finalists"), {candidate.arch_id: candidate for candidate in candidates}
+    if chosen is None:
+        return ()
+    trained, tested, exported = log.payloads("trained"), log.payloads("tested"), log.payloads("exported")
+    measured = (log.payload("measured") or {"networks": {}})["networks"]
+    members = []
+    for arch_id in chosen["members"]:
+        network, export = measured.get(arch_id, {}), exported.get(arch_id)
+        finals = [value for value in _by_repeat(trained, arch_id) if not value["error_message"]]
+        tests = _by_repeat(tested, arch_id)
+        ties = [pair for pair in recommended.get("ties", []) if arch_id in pair]
+        members.append(
+            FrontMember(
+                candidate=by_id[arch_id],
+                measured_ms=network.get("ms"),
+                interval_ms=(network["low_ms"], network["high_ms"]) if network.get("ms") else None,
+                verdict=network.get("verdict", ""),
+                val_errors=tuple(value["errors"]["val"] for value in finals),
+                val_images=finals[0]["images"]["val"] if finals else 0,
+                test_errors=tuple(value["error"] for value in tests),
+                test_images=tests[0]["images"] if tests else 0,
+                is_recommended=arch_id in recommended.get("members", []),
+                ties_with=tuple(other for pair in ties for other in pair if other != arch_id),
+                export=export["folder"] if export else None,
+                repeat=export["repeat"] if export else 0,
+            )
+        )
+    return tuple(members)
+
+
+def _by_repeat(payloads: dict[str, dict[str, Any]], arch_id: str) -> list[dict[str, Any]]:
+    """Return the payloads keyed ``arch_id/repeat`` of one network, in order of repeat."""
+    own = {int(key.rpartition("/")[2]): value for key, value in payloads.items() if key.startswith(arch_id + "/")}
+    return [own[repeat] for repeat in sorted(own)]

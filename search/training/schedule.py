@@ -1,0 +1,102 @@
+"""How a network is trained: every number that its accuracy depends on, in one frozen object with a short hash."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from mnas.errors import ConfigError
+from mnas.jsonio import sha256_json
+
+PURPOSES = ("proxy", "final")
+"""Short training that ranks candidates; longer training of the finalists."""
+
+_RULE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSchedule:
+    """One way to train.
+
+    Attributes:
+        train_images: The first so many of the training split in hash order; 0 for all.
+        epochs: Passes over them.
+        batch_size: Images a step; a shorter last batch of an epoch is left out.
+        lr: Peak learning rate of SGD with Nesterov momentum.
+        warmup: Fraction of the steps over which the rate climbs linearly; then it falls by a cosine to 0.
+        momentum: Of SGD.
+        weight_decay: On convolution and linear weights only.
+        label_smoothing: Of the cross-entropy in training; evaluation uses none.
+        ema_decay: Decay a step of the weights' moving average that is evaluated; 0 evaluates the last weights.
+        bn_images: Training images that the batch norms' statistics are estimated anew on after training; 0 keeps the
+            running ones.
+        flip: Whether half of the images, drawn anew each epoch, are mirrored.
+        eval_images: The first so many of an evaluated split; 0 for all.
+    """
+
+    train_images: int
+    epochs: int
+    batch_size: int = 64
+    lr: float = 0.2
+    warmup: float = 0.2
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.0
+    ema_decay: float = 0.0
+    bn_images: int = 2000
+    flip: bool = False
+    eval_images: int = 0
+
+    @property
+    def fidelity(self) -> str:
+        """Return what it is, for people and as a key: images, epochs and a hash of everything."""
+        return f"sgd-{self.train_images}x{self.epochs}-{sha256_json([_RULE, asdict(self)])[:8]}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its fields."""
+        return asdict(self)
+
+    def learning_rate(self, step: int, steps: int) -> float:
+        """Return the rate of a step, ``0 <= step < steps``."""
+        done = (step + 1) / (steps + 1)
+        if done < self.warmup:
+            return self.lr * done / self.warmup
+        return self.lr * 0.5 * (1 + math.cos(math.pi * (done - self.warmup) / (1 - self.warmup)))
+
+
+_FASHION_PROXY = TrainingSchedule(24_000, 1, 64, lr=0.1)
+_FASHION_SMALL = replace(_FASHION_PROXY, train_images=8_000, eval_images=5_000)
+_DIGITS_PROXY = TrainingSchedule(0, 12, 32, lr=0.1)
+
+SCHEDULES: dict[str, dict[str, TrainingSchedule]] = {
+    "fashion": {"proxy": _FASHION_PROXY, "final": replace(_FASHION_PROXY, train_images=30_000, epochs=2)},
+    "fashion-small": {"proxy": _FASHION_SMALL, "final": replace(_FASHION_SMALL, train_images=10_000, epochs=2)},
+    "digits": {"proxy": _DIGITS_PROXY, "final": replace(_DIGITS_PROXY, epochs=30)},
+    "digits-small": {"proxy": replace(_DIGITS_PROXY, epochs=6), "final": replace(_DIGITS_PROXY, epochs=15)},
+}
+"""Data set, or data set and ``-small`` for a short run -> purpose -> schedule."""
+
+
+def schedule_for(dataset: str, purpose: str, *, is_small: bool = False) -> TrainingSchedule:
+    """Return the schedule made for a data set.
+
+    Args:
+        dataset: As `search.data.registry` knows it.
+        purpose: One of `PURPOSES`.
+        is_small: For a run of two minutes.
+
+    Raises:
+        ConfigError: ``CFG01``: no schedule of that name.
+    """
+    found = SCHEDULES.get(f"{dataset}-small" if is_small else dataset, {})
+    if purpose not in found:
+        known = ", ".join(name for name in SCHEDULES if not name.endswith("-small"))
+        raise ConfigError(
+            "CFG01",
+            "no training schedule of that name",
+            value=f"{dataset}/{purpose}",
+            why=f"known are {' and '.join(PURPOSES)} for each of {known}",
+            fix="use one of them",
+        )
+    return found[purpose]
