@@ -81,6 +81,9 @@ class Device(Protocol):
             DeviceError: The device itself is gone.
         """
 
+    def unload(self, sha256s: Iterable[str]) -> None:
+        """Give back what loaded models hold; those that are not loaded are passed over."""
+
     def run(self, batch: Iterable[Visit]) -> Iterator[SampleEvent]:
         """Run visits in the order given and yield one event for each, as soon as it is done.
 

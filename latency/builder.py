@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from devices.calibration import ready_harness
-from devices.device import Device
+from devices.device import Device, DeviceInfo
 from devices.harness import Harness
 from devices.measurement import Measurement
 from latency.assembly import finish_table
@@ -30,11 +30,11 @@ Progress = Callable[[str, int, int], None]
 """What is being done, how much of it is done, how much there is."""
 
 
-def find_table(store: Store, plan: LutPlan) -> tuple[str, str] | None:
-    """Return id and status of the newest table that this plan describes, finished ones first."""
+def find_table(store: Store, plan: LutPlan, device: DeviceInfo) -> tuple[str, str] | None:
+    """Return id and status of the newest table of this plan and device, finished ones first."""
     rows = store.query(
         "SELECT lut_id, status FROM lut WHERE identity = ? ORDER BY status = 'ready' DESC, created_at_utc DESC",
-        (plan.identity,),
+        (plan.identity(device),),
     )
     return (rows[0]["lut_id"], rows[0]["status"]) if rows else None
 
@@ -65,7 +65,7 @@ class LutBuilder:
             DeviceError: The device is gone.
             LutError: ``LUT05``: segments that could not be measured; going on tries them again.
         """
-        found = None if anew else find_table(self._store, self._plan)
+        found = None if anew else find_table(self._store, self._plan, self._device.info)
         if found and found[1] == "ready":
             return load_table(self._store, found[0])
         lut_id = found[0] if found else self._insert()
@@ -86,20 +86,21 @@ class LutBuilder:
         return load_table(self._store, lut_id)
 
     def _insert(self) -> str:
-        created, plan = utc_now(), self._plan
+        created, plan, device = utc_now(), self._plan, self._device.info
+        identity = plan.identity(device)
         with self._store.transaction() as sql:
             number = sql.execute("SELECT count(*) FROM lut").fetchone()[0]
-            lut_id = f"lut{number + 1}-{plan.identity[:8]}"
+            lut_id = f"lut{number + 1}-{identity[:8]}"
             sql.execute(
                 "INSERT INTO lut (lut_id, identity, created_at_utc, status, space, device_key, device_json, dtype, "
                 "batch, settings_json) VALUES (?, ?, ?, 'building', ?, ?, ?, 'float32', 1, ?)",
                 (
                     lut_id,
-                    plan.identity,
+                    identity,
                     created,
                     plan.space.name,
-                    plan.device.device_key,
-                    canonical_json(plan.device.to_json()),
+                    device.device_key,
+                    canonical_json(device.to_json()),
                     canonical_json(plan.settings.to_json()),
                 ),
             )

@@ -22,7 +22,6 @@ from latency.probes import Mode
 from latency.schema import LATENCY
 from latency.table import LatencyTable
 from mnas.export.artifact import ModelArtifact
-from mnas.space import SearchSpace
 from mnas.store import Store
 
 COMPONENTS = (DEVICES, LATENCY)
@@ -115,10 +114,6 @@ class OnDevice:
     def model_format(self) -> str:
         """Format of the models that it runs."""
         return self._device.model_format
-
-    def plan(self, space: SearchSpace, settings: LutSettings) -> LutPlan:
-        """Return what building a table for a space would take; nothing is measured."""
-        return LutPlan(space, self.info, settings)
 
     def build_table(self, plan: LutPlan, progress: Progress, *, anew: bool = False) -> LatencyTable:
         """Return the table of a plan: there already, gone on with, or built.

@@ -53,13 +53,11 @@ class LutPlan:
 
     Args:
         space: The space to be covered.
-        device: The device to measure on.
         settings: How.
     """
 
-    def __init__(self, space: SearchSpace, device: DeviceInfo, settings: LutSettings) -> None:
+    def __init__(self, space: SearchSpace, settings: LutSettings) -> None:
         self.space = space
-        self.device = device
         self.settings = settings
 
     @cached_property
@@ -99,13 +97,12 @@ class LutPlan:
             fix="ask for fewer of them",
         )
 
-    @cached_property
-    def identity(self) -> str:
-        """Hash of what a table is: its segments, device, settings and writer."""
+    def identity(self, device: DeviceInfo) -> str:
+        """Return the hash of what a table is: its segments, device, settings and writer."""
         return sha256_json(
             {
                 "segments": sorted(segment_key(segment) for segment in self.segments),
-                "device_key": self.device.device_key,
+                "device_key": device.device_key,
                 "settings": self.settings.to_json(),
                 "writer_version": WRITER_VERSION,
                 "dtype": "float32",

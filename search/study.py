@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from latency.on_device import COMPONENTS, OnDevice, lut_settings
+from latency.plan import LutPlan
 from latency.table import LatencyTable, load_table
 from mnas.config import StudyConfig, make_config, merge_for_resume
 from mnas.errors import DataError, StudyError
@@ -211,7 +212,7 @@ def _latency_table(context: StudyContext) -> LatencyTable:
             table.require_fit(device.info)
         else:
             settings = lut_settings(config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation)
-            plan = device.plan(context.space, settings)
+            plan = LutPlan(context.space, settings)
             context.reporter.line(f"latency table of {len(plan.segments)} segments on {device.info.device_id}")
             table = device.build_table(plan, context.reporter.progress)
     context.log.append("lut", {"lut_id": table.lut_id})

@@ -1,0 +1,97 @@
+"""When to distrust a measurement, and how to say so.
+
+What counts as drift was chosen with the noise of shared machines in mind. There the raw time of every model moves by
+tens of percent as the host changes speed, and the ratio to the reference networks takes that out. A raw time that is
+off says little; these three statements say that the *correction* fails:
+
+* per model, the two halves of the session disagree in the model-to-reference ratio, by more than a floor and by more
+  than chance explains (three standard deviations, so that one of many models is not flagged by luck);
+* per session, one reference network has changed against the others since they were calibrated: a uniform slowdown
+  leaves these shares as they are, so the slowdown is not uniform, or the runtime is not the same;
+* per session, all references together are far (20 %) off their nominals: slow states hit some operators more than
+  others, up to a fifth more at a slowdown of 1.6, so the ratio takes out the common part only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from devices.estimate import Estimate, RatioEstimator, Runs
+from devices.measurement import Verdict
+from devices.protocol import ProtocolSettings
+
+_FEWEST_ROUNDS_OF_HALF = 3
+_SIGMAS = 3.0
+
+
+def judge_measurement(
+    runs: Runs, estimate: Estimate, estimator: RatioEstimator, settings: ProtocolSettings
+) -> tuple[Verdict, tuple[str, ...]]:
+    """Return the verdict on one model that has an estimate, and the reasons: ``ok``, ``noisy`` or ``drifted``.
+
+    Drift outweighs noise, since more rounds mend noise only.
+    """
+    reasons = []
+    verdict: Verdict = "ok"
+    if estimate.interval_ms is None:
+        verdict = "noisy"
+        reasons.append("too few rounds for an interval: 3 are needed")
+    else:
+        half_width = (estimate.interval_ms[1] - estimate.interval_ms[0]) / 2 / estimate.latency_ms
+        if half_width > settings.noisy_fraction:
+            verdict = "noisy"
+            reasons.append(f"interval is +-{half_width:.1%}, over {settings.noisy_fraction:.0%}: measure more rounds")
+    drift = halves_disagree(runs, estimate, estimator, settings)
+    if drift:
+        verdict = "drifted"
+        reasons.append(drift)
+    return verdict, tuple(reasons)
+
+
+def halves_disagree(runs: Runs, estimate: Estimate, estimator: RatioEstimator, settings: ProtocolSettings) -> str:
+    """Return how the halves of a session disagree on a model's ratio, or "" when they do not.
+
+    Either half has twice the variance of the whole, so their difference has four times that of the whole.
+    """
+    ids = np.unique(runs.rounds)
+    if len(ids) < 2 * _FEWEST_ROUNDS_OF_HALF or not math.isfinite(estimate.log_spread):
+        return ""
+    middle = len(ids) // 2
+    first = estimator.estimate(runs, ids[:middle].tolist()).latency_ms
+    second = estimator.estimate(runs, ids[middle:].tolist()).latency_ms
+    difference = abs(math.log(second / first)) if first > 0 and second > 0 else math.nan
+    allowed = max(math.log1p(settings.drift_fraction), _SIGMAS * 2 * estimate.log_spread)
+    if not difference > allowed:
+        return ""
+    return f"halves of the session differ by {second / first - 1:+.1%} against the references, {allowed:.1%} allowed"
+
+
+def judge_references(
+    reference_ms: Mapping[str, float], nominals_ms: Mapping[str, float], settings: ProtocolSettings
+) -> tuple[str, ...]:
+    """Return the reasons to call a session drifted, by the readings of its references.
+
+    Args:
+        reference_ms: Name -> quantile in this session, raw milliseconds.
+        nominals_ms: Name -> stored nominal, the same names.
+        settings: The protocol.
+    """
+    logs = {name: math.log(value / nominals_ms[name]) for name, value in reference_ms.items()}
+    level = float(np.mean(list(logs.values())))
+    reasons = []
+    if abs(math.expm1(level)) > settings.level_fraction:
+        reasons.append(
+            f"references run at {math.exp(level):.2f} x their nominal: the machine is in another state than when it was"
+            " calibrated, and the ratio corrects the common part only"
+        )
+    for name, value in sorted(logs.items()):
+        off = math.expm1(value - level)
+        if abs(off) > settings.profile_fraction:
+            reasons.append(
+                f"reference {name} is {off:+.1%} off its share among the references,"
+                f" {settings.profile_fraction:.0%} allowed: the slowdown is not uniform"
+            )
+    return tuple(reasons)

@@ -1,0 +1,5 @@
+"""Entry point of ``python -m mnas``."""
+
+from mnas.cli import run
+
+run()

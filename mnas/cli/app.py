@@ -1,0 +1,24 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+import typer
+
+from mnas.cli import arch, data, devices, doctor, lut, report, search, study
+
+app = typer.Typer(
+    name="mnas",
+    help="Benchmark networks on devices, build latency tables, search Pareto-optimal mobile networks.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    epilog="Every command takes --debug, which shows the traceback of an error.",
+)
+app.command("search")(search.search)
+app.command("report")(report.report)
+app.command("doctor")(doctor.doctor)
+app.add_typer(lut.app, name="lut")
+app.add_typer(study.app, name="study")
+app.add_typer(devices.app, name="devices")
+app.add_typer(arch.app, name="arch")
+app.add_typer(data.app, name="data")

@@ -1,0 +1,81 @@
+"""``mnas arch``: the named networks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mnas.cli.options import FileOption, FormatOption
+from mnas.cli.output import Format, Result, emit
+
+app = typer.Typer(help="List and show named networks.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_networks(output_format: FormatOption = Format.table, output: FileOption = None) -> None:
+    """List the named networks with their counts at 224 px and 1000 classes."""
+    from mnas.counts import total_macs, total_params
+    from mnas.layers import layers_of
+    from mnas.named_networks import NAMED_NETWORKS
+
+    rows = []
+    for name, make in NAMED_NETWORKS.items():
+        layers = layers_of(make())
+        rows.append([name, total_params(layers), round(total_macs(layers) / 1e6, 2)])
+    emit(Result(("name", "params", "MACs (M)"), rows, title="named networks"), output_format, output)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A named network, or the path of an architecture.json.")],
+    px: Annotated[int, typer.Option("--px", min=1, help="Pixels of a named network's input.")] = 224,
+    output_format: FormatOption = Format.table,
+    output: FileOption = None,
+) -> None:
+    """Show the layers of a network."""
+    import json
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from mnas.architecture import Architecture
+    from mnas.counts import total_macs, total_params
+    from mnas.errors import ArchitectureError
+    from mnas.layers import layers_of
+    from mnas.named_networks import named_network
+
+    if name.endswith(".json"):
+        try:
+            architecture = Architecture.from_json(json.loads(Path(name).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise ArchitectureError(
+                "ARC04", "the architecture cannot be read", value=name, why=str(error), fix="correct the file"
+            ) from error
+    else:
+        architecture = named_network(name, px)
+    layers = layers_of(architecture)
+    columns = ("layer", "op", "in", "out", "k", "s", "groups", "activation", "MACs", "params")
+    rows = [
+        [
+            layer.name,
+            layer.op,
+            " + ".join("x".join(map(str, shape)) for shape in layer.in_shapes_chw),
+            "x".join(map(str, layer.out_shape_chw)),
+            layer.kernel_size,
+            layer.stride,
+            layer.groups,
+            layer.activation,
+            layer.macs,
+            layer.params,
+        ]
+        for layer in layers
+    ]
+    document = {
+        "arch_id": architecture.arch_id,
+        "params": total_params(layers),
+        "macs": total_macs(layers),
+        "architecture": architecture.to_json(),
+        "layers": [asdict(layer) for layer in layers],
+    }
+    title = f"{name}: {total_params(layers):,} parameters, {total_macs(layers):,} MACs, {architecture.arch_id[:12]}"
+    emit(Result(columns, rows, document, title), output_format, output)

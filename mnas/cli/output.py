@@ -1,0 +1,161 @@
+"""Results on stdout in any of five formats; everything else on stderr."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class Format(StrEnum):
+    """Formats of a result."""
+
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
+    md = "md"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command found: rows for people, a document for programs.
+
+    Attributes:
+        columns: Names of the columns.
+        rows: Cells; ``None`` is an empty one.
+        document: For JSON; the rows as objects unless given.
+        title: Above a table.
+        notes: Below a table.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    document: dict[str, Any] | None = None
+    title: str = ""
+    notes: Sequence[str] = field(default=())
+
+    def objects(self) -> list[dict[str, object]]:
+        """Return each row as an object."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+def _text(cell: object) -> str:
+    if cell is None:
+        return ""
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def render(result: Result, output_format: Format) -> str:
+    """Return a result as text."""
+    if output_format is Format.json:
+        document = {"schema_version": 1, **(result.document or {"rows": result.objects()})}
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    if output_format is Format.jsonl:
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in result.objects())
+    if output_format is Format.csv:
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows([result.columns, *result.rows])
+        return buffer.getvalue()
+    if output_format is Format.md:
+        cells = [[_text(cell).replace("|", "\\|") for cell in row] for row in result.rows]
+        lines = [list(result.columns), ["---"] * len(result.columns), *cells]
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return _table(result)
+
+
+def _table(result: Result) -> str:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    width = None if sys.stdout.isatty() else 200
+    console = Console(file=io.StringIO(), width=width, force_terminal=sys.stdout.isatty(), color_system=None)
+    table = Table(title=result.title or None, title_justify="left", box=SIMPLE_HEAD)
+    numeric = [
+        bool(result.rows) and all(isinstance(row[i], int | float) or row[i] is None for row in result.rows)
+        for i in range(len(result.columns))
+    ]
+    for name, is_numeric in zip(result.columns, numeric, strict=True):
+        table.add_column(name, justify="right" if is_numeric else "left", overflow="fold")
+    for row in result.rows:
+        table.add_row(*(Text(_text(cell)) for cell in row))
+    console.print(table)
+    for note in result.notes:
+        console.print(Text(note))
+    text = console.file.getvalue() if isinstance(console.file, io.StringIO) else ""
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def emit(result: Result, output_format: Format, file: Path | None) -> None:
+    """Write a result to stdout, or whole to a file."""
+    text = render(result, output_format)
+    if file is None:
+        sys.stdout.write(text)
+        return
+    from mnas.jsonio import write_text_atomic
+
+    write_text_atomic(file, text)
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """Write a line to stderr unless quiet."""
+    if not quiet:
+        sys.stderr.write(text + "\n")
+
+
+class ConsoleReporter:
+    """Tells how a long command gets on: one line that is rewritten on a terminal, plain lines elsewhere.
+
+    Args:
+        quiet: Say warnings alone.
+    """
+
+    _EVERY_S = 5.0
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._started = time.monotonic()
+        self._what, self._what_since, self._shown, self._open = "", 0.0, -1e9, False
+
+    def line(self, text: str) -> None:
+        """Say something once."""
+        if not self._quiet:
+            self._write(f"[{time.monotonic() - self._started:6.1f} s] {text}\n")
+
+    def warn(self, text: str) -> None:
+        """Say something that a person must not miss."""
+        self._write(f"warning: {text}\n")
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Say how much of something is done, and when it will be at this rate."""
+        now = time.monotonic()
+        if what != self._what:
+            self._what, self._what_since, self._shown = what, now, -1e9
+        is_last = done >= total
+        if self._quiet or (not is_last and now - self._shown < (0.1 if self._is_terminal else self._EVERY_S)):
+            return
+        self._shown = now
+        left = (now - self._what_since) / done * (total - done) if done else 0.0
+        text = f"[{now - self._started:6.1f} s] {what}: {done}/{total}" + ("" if is_last else f", {left:.0f} s left")
+        if self._is_terminal and not is_last:
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+            self._open = True
+        else:
+            self._write(text + "\n")
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(("\r\x1b[K" if self._open else "") + text)
+        sys.stderr.flush()
+        self._open = False

@@ -1,0 +1,146 @@
+"""``mnas search``: from data and a device to a Pareto front."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mnas.cli.options import FileOption, FormatOption, OutOption, PlanOption, QuietOption, output_folder
+from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
+
+if TYPE_CHECKING:
+    from mnas.config import StudyConfig
+    from mnas.store import Store
+    from search.study import Study
+
+
+def _option(*names: str, text: str) -> Any:
+    return typer.Option(*names, help=text, show_default=False)
+
+
+def search(
+    config: Annotated[Path | None, _option("--config", text="A study.toml; flags override its keys.")] = None,
+    data: Annotated[str | None, _option("--data", text="fashion, digits or auto (default).")] = None,
+    data_dir: Annotated[str | None, _option("--data-dir", text="Folder that holds the data set.")] = None,
+    space: Annotated[str | None, _option("--space", text="Search space (mobilenetv3).")] = None,
+    preset: Annotated[str | None, _option("--preset", text="Preset of the space (default: like the data).")] = None,
+    device: Annotated[str | None, _option("--device", text="Device spec (host:ort).")] = None,
+    target_ms: Annotated[float | None, _option("--target-ms", text="Latency target T (median of the space).")] = None,
+    alpha: Annotated[float | None, _option("--alpha", text="Exponent of LAT/T at or below T (-0.07).")] = None,
+    beta: Annotated[float | None, _option("--beta", text="Exponent of LAT/T above T (-0.07).")] = None,
+    algorithm: Annotated[str | None, _option("--algorithm", text="nsga2 (default) or random.")] = None,
+    budget: Annotated[int | None, _option("--budget", text="Networks whose accuracy is paid for (24).")] = None,
+    population: Annotated[int | None, _option("--population", text="Networks of a generation (8).")] = None,
+    patience: Annotated[int | None, _option("--patience", text="Generations without gain before stopping.")] = None,
+    oversample: Annotated[int | None, _option("--oversample", text="Candidates seen for each trained (16).")] = None,
+    training: Annotated[str | None, _option("--training", text="normal (default) or small.")] = None,
+    finalists: Annotated[int | None, _option("--finalists", text="Networks trained longer and exported (8).")] = None,
+    finalist_seeds: Annotated[int | None, _option("--finalist-seeds", text="Seeds of each finalist (2).")] = None,
+    lut: Annotated[str | None, _option("--lut", text="Id of a finished latency table to use.")] = None,
+    lut_mode: Annotated[str | None, _option("--lut-mode", text="accurate (default) or fast.")] = None,
+    lut_rounds: Annotated[int | None, _option("--lut-rounds", text="Visits of each segment (6).")] = None,
+    lut_calibration: Annotated[int | None, _option("--lut-calibration", text="Networks to calibrate on (8).")] = None,
+    lut_validation: Annotated[int | None, _option("--lut-validation", text="Networks to validate on (12).")] = None,
+    seed: Annotated[int | None, _option("--seed", text="Seed of everything random (0).")] = None,
+    resume: Annotated[str | None, _option("--resume", text="Go on with a study; without an ID, the newest.")] = None,
+    workers: Annotated[int, typer.Option("--workers", help="Training processes; 0: one for each core.")] = 0,
+    plan: PlanOption = False,
+    out: OutOption = None,
+    output_format: FormatOption = Format.table,
+    output: FileOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Search the Pareto front of accuracy and latency on this data and device, and export it.
+
+    Kill it whenever you like; the same command with --resume goes on.
+    """
+    named = dict(locals())
+    given = {name: value for name, value in named.items() if name in _config_keys() and value is not None}
+    if config is not None:
+        from mnas.config import read_config_file
+
+        given = {**read_config_file(config), **given}
+    folder = output_folder(out)
+    if plan:
+        emit(_plan(given), output_format, output)
+        return
+    _run(given, folder, resume, workers or os.cpu_count() or 1, quiet)
+    _tell(folder, output_format, output, quiet)
+
+
+def _config_keys() -> set[str]:
+    from mnas.config import StudyConfig
+
+    return set(StudyConfig.model_fields)
+
+
+def _run(given: dict[str, Any], folder: Path, resume: str | None, workers: int, quiet: bool) -> None:
+    from search.executors.processes import ProcessExecutor
+    from search.study import open_store
+
+    reporter = ConsoleReporter(quiet)
+    with open_store(folder, must_exist=resume is not None) as store:
+        study = _open_study(store, given, resume, reporter)
+        reporter.line(f"study {study.study_id} in {folder}; if it is interrupted: mnas search --resume --out {folder}")
+        with ProcessExecutor(workers) as executor:
+            study.run(folder, executor, reporter)
+
+
+def _open_study(store: Store, given: dict[str, Any], resume: str | None, reporter: ConsoleReporter) -> Study:
+    from mnas.config import make_config
+    from search.study import Study, resolve
+
+    if resume is not None:
+        return Study.resume(store, resume, given, reporter)
+    return Study.create(store, resolve(make_config(given), reporter))
+
+
+def _tell(folder: Path, output_format: Format, output: Path | None, quiet: bool) -> None:
+    """Write the report of the newest study and print its front."""
+    from mnas.cli.study_report import write_report
+    from mnas.cli.study_view import front_result
+    from search.result import load_result
+    from search.study import open_store
+
+    with open_store(folder, must_exist=True) as store:
+        result = load_result(store, "")
+        page = write_report(store, result, folder)
+    emit(front_result(result), output_format, output)
+    say(f"front:   {folder / 'front.json'}", quiet=quiet)
+    say(f"exports: {folder / 'exports'}", quiet=quiet)
+    say(f"report:  {page}", quiet=quiet)
+    say(f"next:    mnas study show {result.study_id} --out {folder}", quiet=quiet)
+
+
+def _plan(given: dict[str, Any]) -> Result:
+    from latency.on_device import lut_settings
+    from latency.plan import LutPlan
+    from mnas.config import make_config
+    from mnas.spaces.presets import open_space
+    from search.study import resolve
+
+    config = resolve(make_config(given), ConsoleReporter(quiet=True))
+    space = open_space(config.space, config.preset)
+    settings = lut_settings(config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation)
+    counts = LutPlan(space, settings).counts()
+    document = {"config": config.model_dump(), "space_size": str(space.size()), "lut": counts, **_training_plan(config)}
+    rows: list[list[object]] = [["networks in the space", f"{space.size():.3g}"]]
+    rows += [[f"latency table: {name.replace('_', ' ')}", value] for name, value in counts.items()]
+    rows += [[name.replace("_", " "), value] for name, value in _training_plan(config).items()]
+    return Result(("what", "value"), rows, document, title=f"plan of a search on {config.device}")
+
+
+def _training_plan(config: StudyConfig) -> dict[str, Any]:
+    from search.training.schedule import schedule_for
+
+    is_small = config.training == "small"
+    proxy, final = (schedule_for(config.data, purpose, is_small=is_small) for purpose in ("proxy", "final"))
+    return {
+        "candidates_trained": config.budget,
+        "schedule": proxy.fidelity,
+        "finalist_trainings": config.finalists * config.finalist_seeds,
+        "final_schedule": final.fidelity,
+    }

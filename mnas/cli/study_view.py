@@ -1,0 +1,75 @@
+"""Studies as rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mnas.cli.output import Result
+
+if TYPE_CHECKING:
+    from search.result import StudyResult
+
+_COLUMNS = ("network", "predicted ms", "measured ms", "+- ms", "val top-1 %", "test top-1 %", "reward", "mark")
+
+
+def _percent(error: float | None) -> float | None:
+    return None if error is None else round(100 * (1 - error), 2)
+
+
+def front_result(result: StudyResult) -> Result:
+    """Return the finalists of a study, fastest first."""
+    rows: list[list[object]] = []
+    for member in result.members:
+        half = (member.interval_ms[1] - member.interval_ms[0]) / 2 if member.interval_ms else None
+        marks = ["front"] if member.is_recommended else []
+        marks += ["best under target"] if member.arch_id == result.best_under_target else []
+        marks += [f"ties with {', '.join(other[:6] for other in member.ties_with)}"] if member.ties_with else []
+        marks += [member.verdict] if member.verdict not in ("", "ok") else []
+        rows.append(
+            [
+                member.arch_id[:12],
+                round(member.candidate.predicted_ms, 4),
+                round(member.measured_ms, 4) if member.measured_ms is not None else None,
+                round(half, 4) if half is not None else None,
+                _percent(member.val_error),
+                _percent(member.test_error),
+                round(member.candidate.reward, 4) if member.candidate.reward is not None else None,
+                ", ".join(marks),
+            ]
+        )
+    return Result(_COLUMNS, rows, study_document(result), f"{result.study_id} ({result.status})", notes_of(result))
+
+
+def notes_of(result: StudyResult) -> list[str]:
+    """Return what a reader of a study's numbers must know."""
+    notes = []
+    if result.goal:
+        notes.append(f"target {result.goal.target_ms:.4g} ms ({result.goal.target_source})")
+    if result.seed_noise is not None:
+        notes.append(
+            f"seed noise of one training: {100 * result.seed_noise:.2f} points of val accuracy; networks that tie "
+            "cannot be told apart by it"
+        )
+    notes.append(
+        "test was read after the choice was made and chose nothing; no accuracy audit stands behind this front"
+    )
+    return [*notes, *result.notices]
+
+
+def study_document(result: StudyResult) -> dict[str, Any]:
+    """Return a study as JSON."""
+    return {
+        "study_id": result.study_id,
+        "status": result.status,
+        "created_at_utc": result.created_at_utc,
+        "config": result.config.model_dump(),
+        "versions": result.versions,
+        "lut_id": result.lut_id,
+        "goal": result.goal.to_json() if result.goal else None,
+        "seed_noise": result.seed_noise,
+        "generations": list(result.generations),
+        "front": result.front_json(),
+        "candidates": [candidate.to_json() for candidate in result.candidates],
+        "session": result.session,
+        "notices": list(result.notices),
+    }
