@@ -2,8 +2,8 @@
 
 Spread is the standard deviation, over networks drawn uniformly from the preset's space, of the mean accuracy of two
 seeds; noise is the pooled standard deviation within a network. Both are given for all networks and for the better half
-by that mean. Results are kept as they come, so a run that was stopped goes on where it was; another schedule or space
-starts anew.
+by that mean. Results are kept as they come, so a run that was stopped goes on where it was; another schedule or other
+splits start anew.
 
     python benchmarks/demo_noise.py --json benchmarks/results/demo_noise.json
 """
@@ -31,6 +31,7 @@ from mnas.seeding import named_rng
 from mnas.space import SearchSpace
 from mnas.spaces.presets import open_space
 from search.accuracy.jobs import TrainingJob, training_outcome
+from search.data.registry import open_dataset
 from search.executors.executor import Outcome
 from search.executors.processes import ProcessExecutor
 from search.training.schedule import TrainingSchedule, schedule_for
@@ -95,7 +96,8 @@ def train_missing(
     Raises:
         OutOfTimeError: The minutes are over.
     """
-    done = read_parts(parts, schedule.fidelity)
+    fidelity = f"{schedule.fidelity}/{open_dataset(dataset).fingerprint[:8]}"
+    done = read_parts(parts, fidelity)
     wanted = [
         TrainingJob(network.architecture.to_json(), dataset, None, schedule, STUDY_SEED, repeat)
         for network in networks
@@ -103,7 +105,7 @@ def train_missing(
     ]
     jobs = [job for job in wanted if (arch_id_of(job), job.repeat) not in done]
     with ProcessExecutor(2) as executor:
-        executor.map_in_order([job.as_job() for job in jobs], _keeper(jobs, done, parts, minutes))
+        executor.map_in_order([job.as_job() for job in jobs], _keeper(jobs, done, parts, fidelity, minutes))
     return {key: done[key] for key in ((arch_id_of(job), job.repeat) for job in wanted)}
 
 
@@ -113,7 +115,7 @@ def arch_id_of(job: TrainingJob) -> str:
 
 
 def _keeper(
-    jobs: list[TrainingJob], done: dict[Key, dict[str, Any]], parts: Path, minutes: float
+    jobs: list[TrainingJob], done: dict[Key, dict[str, Any]], parts: Path, fidelity: str, minutes: float
 ) -> Callable[[int, Outcome], None]:
     parts.parent.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + 60 * minutes
@@ -125,7 +127,7 @@ def _keeper(
             raise SystemExit(result.error_message)
         architecture = Architecture.from_json(job.architecture_json)
         row = {
-            "fidelity": job.schedule.fidelity,
+            "fidelity": fidelity,
             "arch_id": architecture.arch_id,
             "repeat": job.repeat,
             "px": architecture.input_shape_chw[1],

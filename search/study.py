@@ -198,6 +198,8 @@ class Study:
         write_json_atomic(context.out / "front.json", result.front_json())
         self.store.execute("UPDATE study SET status = 'finished' WHERE study_id = ?", (self.study_id,))
         shutil.rmtree(context.work, ignore_errors=True)
+        if context.work.parent.is_dir() and not any(context.work.parent.iterdir()):
+            context.work.parent.rmdir()
         return load_result(self.store, self.study_id)
 
 

@@ -121,7 +121,7 @@ def _validation_result(table: LatencyTable, validation: Validation | None) -> Re
         rows.append([label, *(round(value, 4) for value in shares), round(e.kendall_tau, 4), round(e.spearman, 4)])
     c = table.calibration
     notes = [
-        f"{len(table.entries)} entries; {c.kind} {c.scale:.4f} x sum + {c.intercept_ms:.4f} ms from {c.networks} networks",
+        f"{len(table.entries)} entries; {c.kind}: {c.scale:.4f} x sum + {c.intercept_ms:.4f} ms, {c.networks} networks",
         f"validated on {validation.networks} other networks" if validation else "NOT VALIDATED: do not rely on it",
     ]
     document: dict[str, Any] = {
@@ -144,11 +144,10 @@ def _entries_result(table: LatencyTable) -> Result:
         for segment, entry in sorted(table.entries.items(), key=lambda item: item[0].label())
     ]
     validation = table.validation
-    how_good = (
-        f"MAPE {validation.table.mape:.2%}, Kendall tau {validation.table.kendall_tau:.3f} on {validation.networks} networks"
-        if validation
-        else "NOT VALIDATED"
-    )
+    how_good = "NOT VALIDATED"
+    if validation:
+        errors = validation.table
+        how_good = f"MAPE {errors.mape:.2%}, tau {errors.kendall_tau:.3f} on {validation.networks} networks"
     info = table.device
     title = f"{table.lut_id}: {table.space} on {info.model}, {info.runtime} {info.runtime_version}, {how_good}"
     document = {

@@ -65,7 +65,7 @@ class TrainingSchedule:
         return self.lr * 0.5 * (1 + math.cos(math.pi * (done - self.warmup) / (1 - self.warmup)))
 
 
-_FASHION_PROXY = TrainingSchedule(24_000, 1, 64, lr=0.1)
+_FASHION_PROXY = TrainingSchedule(24_000, 1, 64, lr=0.1, label_smoothing=0.1)
 _FASHION_SMALL = replace(_FASHION_PROXY, train_images=8_000, eval_images=5_000)
 _DIGITS_PROXY = TrainingSchedule(0, 12, 32, lr=0.1)
 

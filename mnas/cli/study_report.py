@@ -1,0 +1,222 @@
+"""The page of a study: front, search, predictions, measuring session, provenance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnas.cli.study_view import front_result, notes_of
+from mnas.jsonio import write_text_atomic
+from mnas.report.page import Cell, Figure, KeyValues, Link, Paragraph, Part, RowClass, Section, Table, render_page
+from mnas.report.svg import Axes, Series, scatter
+
+if TYPE_CHECKING:
+    from latency.table import LatencyTable
+    from mnas.store import Store
+    from search.result import FrontMember, StudyResult
+
+
+def write_report(store: Store, result: StudyResult, out: Path) -> Path:
+    """Write ``reports/<study>.html`` below the output folder and return its path."""
+    from latency.table import load_table
+
+    table = load_table(store, result.lut_id) if result.lut_id else None
+    networks = store.query("SELECT * FROM lut_network WHERE lut_id = ?", (result.lut_id or "",))
+    page = render_page(
+        f"Pareto front of {result.config.data} on {result.config.device}",
+        [
+            Section("Front", _front_parts(result)),
+            Section("Search", _search_parts(result)),
+            *([Section("Latency table", _table_parts(table, [dict(row) for row in networks]))] if table else []),
+            Section("Measuring session", _session_parts(result)),
+            Section("Provenance", _provenance_parts(result, table)),
+        ],
+        subtitle=f"{result.study_id}, {result.created_at_utc}, {result.status}",
+        notices=[*(["SIMULATED device"] if table and table.device.is_simulated else []), *result.notices],
+    )
+    path = out / "reports" / f"{result.study_id}.html"
+    write_text_atomic(path, page)
+    return path
+
+
+def _measured(result: StudyResult) -> list[FrontMember]:
+    return [member for member in result.members if member.measured_ms is not None and member.val_error is not None]
+
+
+def _front_parts(result: StudyResult) -> list[Part]:
+    done = [candidate for candidate in result.candidates if candidate.error is not None]
+    finals = _measured(result)
+    best = [member for member in finals if member.is_recommended]
+    place = {member.arch_id: i for i, member in enumerate(finals)}
+    ties = [
+        (place[member.arch_id], place[other])
+        for member in finals
+        for other in member.ties_with
+        if other in place and place[member.arch_id] < place[other]
+    ]
+    series = [
+        Series(
+            "candidates, short training, predicted ms",
+            [candidate.predicted_ms for candidate in done],
+            [1 - candidate.error for candidate in done if candidate.error is not None],
+            style="muted",
+            labels=[f"{c.arch_id[:12]}: {c.predicted_ms:.4g} ms, generation {c.generation}" for c in done],
+        ),
+        Series(
+            "front by val accuracy and measured ms",
+            [member.measured_ms for member in best],
+            [1 - (member.val_error or 0.0) for member in best],
+            style="steps",
+        ),
+        Series(
+            "finalists, longer training, measured ms",
+            [member.measured_ms for member in finals],
+            [1 - (member.val_error or 0.0) for member in finals],
+            x_intervals=[member.interval_ms for member in finals],
+            y_intervals=[(1 - max(member.val_errors), 1 - min(member.val_errors)) for member in finals],
+            labels=[f"{m.arch_id[:12]}: {m.measured_ms:.4g} ms measured" for m in finals],
+            ids=[member.arch_id[:12] for member in finals],
+            ties=ties,
+        ),
+    ]
+    marks = [(result.goal.target_ms, f"target {result.goal.target_ms:.3g} ms")] if result.goal else []
+    axes = Axes("latency (ms)", "top-1 accuracy on val", x_log=True, vertical_marks=marks)
+    caption = (
+        "Horizontal bars: 95 % interval of the measurement. Vertical bars: the seeds. Networks that share a halo tie: "
+        "their seeds cannot tell them apart. Candidates were ranked on another split (rank-val) after short training."
+    )
+    parts: list[Part] = [
+        Figure(scatter(series, axes, title="Pareto front"), caption),
+        _members_table(result),
+    ]
+    return [*parts, *(Paragraph(note) for note in notes_of(result) if note not in result.notices)]
+
+
+def _members_table(result: StudyResult) -> Table:
+    shown = front_result(result)
+    rows: list[list[Cell]] = []
+    for member, row in zip(result.members, shown.rows, strict=True):
+        name: Cell = Link(member.arch_id[:12], f"../{member.export}/card.md") if member.export else member.arch_id[:12]
+        cells = [cell if isinstance(cell, str | int | float) else None for cell in row[1:]]
+        rows.append([name, *cells])
+    classes: list[RowClass] = [
+        "best" if member.arch_id == result.best_under_target else "" if member.is_recommended else "muted"
+        for member in result.members
+    ]
+    return Table(
+        list(shown.columns),
+        rows,
+        align="lrrrrrrl",
+        formats=["", ".4f", ".4f", ".4f", ".2f", ".2f", ".4f", ""],
+        row_ids=[member.arch_id[:12] for member in result.members],
+        row_classes=classes,
+        caption="Finalists, fastest first. Grey ones are dominated by val accuracy and measured latency.",
+    )
+
+
+def _search_parts(result: StudyResult) -> list[Part]:
+    evaluations = [generation["evaluations"] for generation in result.generations]
+    volume = [generation["hypervolume"] for generation in result.generations]
+    point = result.goal.reference_point if result.goal else None
+    caption = "Volume dominated by the candidates so far"
+    caption += f", reference point: error {point[0]:.2f}, {point[1]:.4g} ms." if point else "."
+    figure = scatter(
+        [Series(result.config.algorithm, evaluations, volume, style="line")],
+        Axes("evaluations", "hypervolume", height=300),
+        title="Hypervolume over evaluations",
+    )
+    failed = [candidate for candidate in result.candidates if candidate.status == "failed"]
+    rows: list[list[Cell]] = [[candidate.arch_id[:12], candidate.reason] for candidate in failed]
+    lost = [Table(["network", "why it failed"], rows, align="ll", caption="Failed candidates")] if failed else []
+    return [Figure(figure, caption), *lost]
+
+
+def _table_parts(table: LatencyTable, networks: list[dict[str, float | str]]) -> list[Part]:
+    series = []
+    for purpose, style in (("calibration", "hollow"), ("validation", "points")):
+        chosen = [row for row in networks if row["purpose"] == purpose]
+        series.append(
+            Series(
+                f"{purpose} networks",
+                [table.calibration.apply(float(row["sum_ms"])) for row in chosen],
+                [float(row["measured_ms"]) for row in chosen],
+                y_intervals=[(float(row["low_ms"]), float(row["high_ms"])) for row in chosen],
+                labels=[str(row["arch_id"])[:12] for row in chosen],
+                style="hollow" if style == "hollow" else "points",
+            )
+        )
+    axes = Axes("predicted (ms)", "measured (ms)", diagonal=True, x_log=True, y_log=True)
+    figure = scatter(series, axes, title="Predicted against measured latency")
+    c = table.calibration
+    parts: list[Part] = [
+        Paragraph(
+            f"Table {table.lut_id}: {len(table.entries)} segments of {table.space}; prediction = {c.scale:.4f} x sum + "
+            f"{c.intercept_ms:.4f} ms, fitted on {c.networks} networks."
+        ),
+        Figure(figure, "The table was neither built from nor calibrated on the validation networks."),
+    ]
+    if table.validation is None:
+        return [*parts, Paragraph("NOT VALIDATED: do not rely on these predictions.")]
+    names = (
+        ("this table", "table"),
+        ("its plain sum", "plain_sum"),
+        ("constant", "constant"),
+        ("MACs-linear", "macs_linear"),
+    )
+    rows: list[list[Cell]] = []
+    for label, name in names:
+        e = getattr(table.validation, name)
+        rows.append([label, e.mape, e.within_5, e.within_10, e.bias, e.kendall_tau])
+    columns = ["prediction", "MAPE", "within 5 %", "within 10 %", "bias", "Kendall tau"]
+    formats = ["", ".2%", ".0%", ".0%", "+.2%", ".3f"]
+    caption = f"Validation on {table.validation.networks} other networks"
+    return [*parts, Table(columns, rows, formats=formats, caption=caption)]
+
+
+def _session_parts(result: StudyResult) -> list[Part]:
+    finals = [member for member in result.members if member.measured_ms is not None]
+    if not finals or result.session is None:
+        return [Paragraph("The finalists have not been measured yet.")]
+    figure = scatter(
+        [
+            Series(
+                "finalists",
+                [member.candidate.predicted_ms for member in finals],
+                [member.measured_ms for member in finals],
+                y_intervals=[member.interval_ms for member in finals],
+                labels=[member.arch_id[:12] for member in finals],
+                ids=[member.arch_id[:12] for member in finals],
+            )
+        ],
+        Axes("predicted (ms)", "measured (ms)", diagonal=True, x_log=True, y_log=True),
+        title="Finalists: predicted against measured latency",
+    )
+    session = result.session
+    pairs: list[tuple[str, Cell]] = [
+        ("started (UTC)", session["started_at_utc"]),
+        ("verdict", session["verdict"] + "".join(f"; {reason}" for reason in session["reasons"])),
+        ("reference networks, raw ms", ", ".join(f"{k} {v:.4g}" for k, v in session["reference_ms"].items())),
+        ("their stored nominal, ms", f"{session['reference_nominal_ms']:.4g}"),
+        ("rounds", session["protocol"]["rounds"]),
+        ("load average before, after", f"{_load(session['conditions_before'])}, {_load(session['conditions_after'])}"),
+    ]
+    return [Figure(figure, "Exported files, measured interleaved in one session."), KeyValues(pairs)]
+
+
+def _load(conditions: dict[str, object]) -> str:
+    found = conditions.get("load_average")
+    return f"{found[0]:.2f}" if isinstance(found, list) and found else "unknown"
+
+
+def _provenance_parts(result: StudyResult, table: LatencyTable | None) -> list[Part]:
+    pairs: list[tuple[str, Cell]] = [("study", result.study_id), ("latency table", result.lut_id)]
+    if table is not None:
+        info = table.device
+        pairs += [
+            ("device", f"{info.model}, {info.os_build}"),
+            ("runtime", f"{info.runtime} {info.runtime_version}, {info.threads} thread(s), {info.delegate}"),
+            ("device key", table.device_key[:16]),
+        ]
+    pairs += [(f"version of {name}", number) for name, number in result.versions.items()]
+    pairs += [(key, str(value)) for key, value in result.config.model_dump().items()]
+    return [KeyValues(pairs)]
