@@ -1,0 +1,48 @@
+# Everything runs from a fresh checkout: `make demo` and `make test` set up what they need.
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= mnas-out
+# A pip index that has CPU builds of torch, for machines where the default one would bring CUDA.
+TORCH_INDEX ?=
+DEMO_BUDGET ?= normal
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+# Byte code is compiled when a module is first imported: most of what lies in the wheels never is.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+EXTRA_INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+DEMO_CONFIG := docs/examples/$(if $(filter small,$(DEMO_BUDGET)),demo-small,demo).toml
+
+.PHONY: venv demo test lint types unit clean
+
+venv: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "mnas needs Python 3.11 or later; name one with make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) $(EXTRA_INDEX) torch
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: venv
+	$(BIN)/mnas search --config $(DEMO_CONFIG) --out $(OUT)
+
+test: lint types unit
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.installed-dev
+	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
