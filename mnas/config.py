@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from mnas.errors import ConfigError
 
 MAY_CHANGE_ON_RESUME = ("budget", "patience")
+_AUTO = "auto"
+_RESOLVED_KEYS = ("data", "preset")
 
 
 class StudyConfig(BaseModel):
@@ -39,7 +41,7 @@ class StudyConfig(BaseModel):
     finalist_seeds: int = Field(2, ge=1, le=20, description="Seeds of each finalist.")
     lut: str = Field("", description="Id of a finished latency table; empty builds or goes on with one.")
     lut_mode: Literal["accurate", "fast"] = Field("accurate", description="How segments are measured.")
-    lut_rounds: int = Field(6, ge=2, le=1000, description="Visits of each segment.")
+    lut_rounds: int = Field(6, ge=3, le=1000, description="Visits of each segment.")
     lut_calibration: int = Field(8, ge=1, le=1000, description="Whole networks to calibrate the table on.")
     lut_validation: int = Field(12, ge=2, le=1000, description="Other whole networks to validate it on.")
 
@@ -97,11 +99,14 @@ def merge_for_resume(stored: StudyConfig, asked: Mapping[str, Any]) -> StudyConf
 
     Args:
         stored: Of the study to be resumed.
-        asked: Keys that were given now, in a file or as flags.
+        asked: Keys that were given now, in a file or as flags; ``auto`` leaves what it was resolved to.
 
     Raises:
         ConfigError: ``CFG03``: a key differs that the result depends on; ``CFG01``: a value is out of range.
     """
+    asked = {key: value for key, value in asked.items() if value != "auto"}
+    # The stored form is resolved; "auto" asks for whatever that came to.
+    asked = {key: value for key, value in asked.items() if not (key in _RESOLVED_KEYS and value == _AUTO)}
     checked = make_config({**stored.model_dump(), **asked})
     differing = [
         f"{key}: study {getattr(stored, key)!r}, now {getattr(checked, key)!r}"

@@ -26,6 +26,15 @@ STORE_VERSION = 1
 FILE_NAME = "store.sqlite3"
 _NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "glusterfs")
 _BUSY_TIMEOUT_S = 30.0
+_PLACE_ERRORS = (
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+)
+"""Primary result codes that speak of the folder, the disk or another process, not of the file's contents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +124,7 @@ class Store:
             for component in components:
                 self._migrate(component)
         except sqlite3.DatabaseError as error:
-            raise _damaged(self.path, str(error)) from error
+            raise _failure(self.path, error) from error
 
     def _check_file(self) -> None:
         sql = self._connection
@@ -166,13 +175,11 @@ class Store:
                     raise
                 self._connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            raise StoreError(
-                "STO05",
-                "the store cannot be written",
-                value=str(self.path),
-                why=str(error),
-                fix="check disk and rights",
-            ) from error
+            raise _unwritable(self.path, str(error)) from error
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # a broken constraint and its like: for the caller to judge
+                raise
+            raise _damaged(self.path, str(error)) from error
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
         """Run one statement in a transaction of its own."""
@@ -183,13 +190,13 @@ class Store:
         """Return all rows of a SELECT.
 
         Raises:
-            StoreError: ``STO01`` the file is damaged.
+            StoreError: ``STO01`` the file is damaged, ``STO05`` it cannot be used now.
         """
         try:
             with self._lock:
                 return self._connection.execute(statement, parameters).fetchall()
         except sqlite3.DatabaseError as error:
-            raise _damaged(self.path, str(error)) from error
+            raise _failure(self.path, error) from error
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -201,6 +208,17 @@ def _statements(script: str) -> Iterator[str]:
             if pending.strip(" \n;"):
                 yield pending
             pending = ""
+
+
+def _failure(path: Path, error: sqlite3.DatabaseError) -> StoreError:
+    """Tell a place that does not let us from a file that is damaged."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PLACE_ERRORS:  # errors of Python's own carry no code
+        return _unwritable(path, str(error))
+    return _damaged(path, str(error))
+
+
+def _unwritable(path: Path, why: str) -> StoreError:
+    return StoreError("STO05", "the store cannot be written", value=str(path), why=why, fix="check disk and rights")
 
 
 def _damaged(path: Path, why: str) -> StoreError:
@@ -240,17 +258,21 @@ def _file_system_type(folder: Path) -> str:
     if not sys.platform.startswith("linux"):
         return ""
     try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    real = os.path.realpath(folder)
+    return _mount_type(os.path.realpath(folder), mounts)
+
+
+def _mount_type(path: str, mounts: str) -> str:
+    """Return the type of the innermost mount that holds a path, from the text of ``/proc/self/mounts``."""
     best, kind = "", ""
-    for line in mounts:
+    for line in mounts.splitlines():
         fields = line.split()
         if len(fields) < 3:
             continue
         point = fields[1].replace("\\040", " ")
-        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        inside = path == point or path.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= len(best):
             best, kind = point, fields[2]
     return kind

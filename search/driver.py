@@ -77,9 +77,13 @@ def _is_alive(token: str, heartbeat_s: float) -> bool:
 
 
 def _start_time(pid: int) -> str:
-    """Return when a process started in the kernel's ticks; "" when there is none, or where the system does not tell."""
+    """Return when a process started in the kernel's ticks.
+
+    "" when there is none, when it is dead and nobody has waited for it, or where the system does not tell.
+    """
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rsplit(")", 1)[1].split()[19]
+            fields = file.read().rsplit(")", 1)[1].split()
     except OSError:
         return ""
+    return "" if fields[0] in ("Z", "X") else fields[19]

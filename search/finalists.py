@@ -44,7 +44,7 @@ def choose_finalists(candidates: Sequence[Candidate], count: int, goal: Goal) ->
         order += rest[: max(0, min(LEAST_FINALISTS, count) - len(order))]
     within = [place for place, i in enumerate(order) if done[i].predicted_ms <= goal.target_ms]
     best = min(within, key=lambda place: done[order[place]].objectives, default=None)
-    keep = () if best is None or count < 2 else (best,)
+    keep = () if best is None else (best,)
     chosen = [done[order[place]] for place in thin_front(objectives[order], count, keep)]
     return sorted(chosen, key=lambda candidate: candidate.predicted_ms)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from latency.table import LatencyTable
-from mnas.errors import ConfigError
+from mnas.errors import ConfigError, LutError
 from mnas.seeding import named_rng
 from mnas.space import SearchSpace
 
@@ -44,12 +44,26 @@ class Goal:
         return cls(**{**value, "reference_point": (error, latency)})
 
 
+def _require_cover(space: SearchSpace, table: LatencyTable) -> None:
+    missing = [segment.label() for segment in space.segments() if segment not in table.entries]
+    if missing:
+        raise LutError(
+            "LUT02",
+            f"latency table {table.lut_id} lacks {len(missing)} entries of the space {space.name}",
+            value="; ".join(missing[:5]),
+            why=f"it covers {table.space}; a missing entry is never taken as zero",
+            fix="leave --lut out, or build a table of this space with: mnas lut build",
+        )
+
+
 def set_goal(space: SearchSpace, table: LatencyTable, asked_ms: float | None, seed: int, classes: int) -> Goal:
     """Work out the goal of a study.
 
     Raises:
         ConfigError: ``CFG05``: no network of the space meets the target; the message says the least latency.
+        LutError: ``LUT02``: the table is of another space.
     """
+    _require_cover(space, table)
     costs = {segment: entry.latency_ms for segment, entry in table.entries.items()}
     fastest = space.cheapest(lambda segment: costs[segment])
     slowest = space.cheapest(lambda segment: -costs[segment])

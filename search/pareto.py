@@ -62,14 +62,14 @@ def thin_front(objectives: FloatArray, count: int, keep: tuple[int, ...] = ()) -
     Args:
         objectives: ``(n, m)``.
         count: 1 or more.
-        keep: Rows that are never dropped, fewer than ``count``.
+        keep: Rows that are never dropped, at most ``count``.
     """
     values = np.asarray(objectives, dtype=float)
     kept = list(range(len(values)))
     while len(kept) > max(count, 1):
         distance = crowding_distance(values[kept])
-        distance[[place for place, index in enumerate(kept) if index in keep]] = np.inf
-        kept.pop(int(np.argmin(distance)))
+        droppable = [place for place, index in enumerate(kept) if index not in keep]
+        kept.pop(min(droppable, key=lambda place: float(distance[place])))
     return kept
 
 

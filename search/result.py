@@ -87,7 +87,7 @@ class StudyResult:
     Attributes:
         study_id: Its id.
         created_at_utc: ISO 8601.
-        status: ``running`` (or interrupted) or ``finished``.
+        status: ``running`` (or interrupted), ``finished``, or ``refused`` where it could never go on.
         config: Resolved.
         versions: Package -> version when it was started.
         lut_id: Its latency table.

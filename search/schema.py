@@ -11,7 +11,7 @@ SEARCH = Component(
         CREATE TABLE study (
             study_id TEXT PRIMARY KEY,
             created_at_utc TEXT NOT NULL,
-            status TEXT NOT NULL CHECK (status IN ('running', 'finished')),
+            status TEXT NOT NULL CHECK (status IN ('running', 'finished', 'refused')),
             config_json TEXT NOT NULL,
             versions_json TEXT NOT NULL,
             driver TEXT NOT NULL DEFAULT '',

@@ -15,7 +15,7 @@ from latency.on_device import COMPONENTS, OnDevice, lut_settings
 from latency.plan import LutPlan
 from latency.table import LatencyTable, load_table
 from mnas.config import StudyConfig, make_config, merge_for_resume
-from mnas.errors import DataError, StudyError
+from mnas.errors import ConfigError, DataError, LutError, StudyError
 from mnas.export.folder import write_card
 from mnas.jsonio import canonical_json, sha256_json, write_json_atomic
 from mnas.spaces.presets import open_space
@@ -36,6 +36,8 @@ from search.schema import SEARCH
 
 STORE_COMPONENTS = (*COMPONENTS, SEARCH)
 _PACKAGES = ("mnas", "torch", "numpy", "onnx", "onnxruntime", "ai-edge-litert", "pymoo", "moocore")
+_NEVER_GOES_ON = ("CFG05", "LUT01", "LUT02", "LUT03")
+"""A target out of reach, or a table that is not there or not of this device and space."""
 DIGITS_NOTICE = (
     "The digits data cannot rank networks: the better half of them all reach about 99 %, so differences in accuracy "
     "between the front's members are noise."
@@ -66,6 +68,8 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
         except DataError as failure:
             reporter.warn(f"Fashion-MNIST cannot be had, so the embedded digits take its place: {failure}")
             data = "digits"
+    else:
+        open_dataset(data, Path(config.data_dir) if config.data_dir else None)
     preset = data if config.preset == "auto" else config.preset
     resolved = config.model_copy(update={"data": data, "preset": preset})
     open_space(resolved.space, resolved.preset)
@@ -137,7 +141,8 @@ class Study:
                 )
             study_id = unfinished[0]["study_id"]
         row = study_row(store, study_id)
-        config = merge_for_resume(make_config(json.loads(row["config_json"])), asked)
+        stored = make_config(json.loads(row["config_json"]))
+        config = merge_for_resume(stored, asked)
         if row["status"] == "finished":
             raise StudyError(
                 "STU06",
@@ -146,6 +151,8 @@ class Study:
                 why="its test accuracy has been read, so nothing more may be chosen by it",
                 fix="start a new study without --resume",
             )
+        if config != stored and EventLog(store, row["study_id"]).payload("finalists") is not None:
+            reporter.warn("the finalists are chosen already: budget and patience change nothing any more")
         if json.loads(row["versions_json"]) != _versions():
             reporter.warn("package versions have changed since the study began: results may differ in the last digits")
         store.execute(
@@ -176,9 +183,8 @@ class Study:
             if config.data == "digits":
                 context.log.append("notice", {"text": DIGITS_NOTICE}, "digits")
                 reporter.warn(DIGITS_NOTICE)
-            table = _latency_table(context)
-            goal = _goal(context, table)
-            finalists = _finalists(context, Ranking(context, table, goal).run(), goal)
+            table, goal = self._prepare(context)
+            finalists = _finalists(context, table, goal)
             train_finalists(context, finalists)
             exported = export_finalists(context, finalists)
             if context.log.payload("measured") is None:
@@ -188,6 +194,16 @@ class Study:
             recommend(context, finalists, goal)
             read_test(context, finalists)
             return self._finish(context, table)
+
+    def _prepare(self, context: StudyContext) -> tuple[LatencyTable, Goal]:
+        """Return table and goal; a study that can never go on is marked, so that no ``--resume`` picks it up."""
+        try:
+            table = _latency_table(context)
+            return table, _goal(context, table)
+        except (ConfigError, LutError) as error:
+            if error.code in _NEVER_GOES_ON:
+                self.store.execute("UPDATE study SET status = 'refused' WHERE study_id = ?", (self.study_id,))
+            raise
 
     def _finish(self, context: StudyContext, table: LatencyTable) -> StudyResult:
         result = load_result(self.store, self.study_id)
@@ -243,11 +259,12 @@ def _goal(context: StudyContext, table: LatencyTable) -> Goal:
     return goal
 
 
-def _finalists(context: StudyContext, candidates: list[Candidate], goal: Goal) -> list[Candidate]:
+def _finalists(context: StudyContext, table: LatencyTable, goal: Goal) -> list[Candidate]:
+    """Search and choose the finalists; once they are chosen, budget and patience no longer matter."""
     known = context.log.payload("finalists")
     if known is not None:
-        by_id = {candidate.arch_id: candidate for candidate in candidates}
-        return [by_id[arch_id] for arch_id in known["members"]]
-    chosen = choose_finalists(candidates, context.config.finalists, goal)
+        evaluated = context.log.payloads("evaluated")
+        return [Candidate.from_json(evaluated[arch_id]) for arch_id in known["members"]]
+    chosen = choose_finalists(Ranking(context, table, goal).run(), context.config.finalists, goal)
     context.log.append("finalists", {"members": [candidate.arch_id for candidate in chosen]})
     return chosen

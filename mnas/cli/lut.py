@@ -32,7 +32,7 @@ def build(
     resolution: Annotated[list[int] | None, typer.Option("--resolution", help="Only these pixels (repeat).")] = None,
     device: DeviceOption = "host:ort",
     mode: Annotated[str, typer.Option("--mode", help="accurate or fast.")] = "accurate",
-    rounds: Annotated[int, typer.Option("--rounds", min=2, help="Visits of each segment.")] = 6,
+    rounds: Annotated[int, typer.Option("--rounds", min=3, help="Visits of each segment.")] = 6,
     calibration: Annotated[int, typer.Option("--calibration", min=1, help="Networks to calibrate on.")] = 8,
     validation: Annotated[int, typer.Option("--validation", min=2, help="Other networks to validate on.")] = 12,
     anew: Annotated[bool, typer.Option("--anew", help="Start a new table even if this one is there.")] = False,

@@ -67,8 +67,8 @@ def search(
     if plan:
         emit(_plan(given), output_format, output)
         return
-    _run(given, folder, resume, workers or os.cpu_count() or 1, quiet)
-    _tell(folder, output_format, output, quiet)
+    study_id = _run(given, folder, resume, workers or os.cpu_count() or 1, quiet)
+    _tell(folder, study_id, output_format, output, quiet)
 
 
 def _config_keys() -> set[str]:
@@ -77,7 +77,8 @@ def _config_keys() -> set[str]:
     return set(StudyConfig.model_fields)
 
 
-def _run(given: dict[str, Any], folder: Path, resume: str | None, workers: int, quiet: bool) -> None:
+def _run(given: dict[str, Any], folder: Path, resume: str | None, workers: int, quiet: bool) -> str:
+    """Run a study to its end and return its id."""
     from search.executors.processes import ProcessExecutor
     from search.study import open_store
 
@@ -86,7 +87,7 @@ def _run(given: dict[str, Any], folder: Path, resume: str | None, workers: int, 
         study = _open_study(store, given, resume, reporter)
         reporter.line(f"study {study.study_id} in {folder}; if it is interrupted: mnas search --resume --out {folder}")
         with ProcessExecutor(workers) as executor:
-            study.run(folder, executor, reporter)
+            return study.run(folder, executor, reporter).study_id
 
 
 def _open_study(store: Store, given: dict[str, Any], resume: str | None, reporter: ConsoleReporter) -> Study:
@@ -98,15 +99,15 @@ def _open_study(store: Store, given: dict[str, Any], resume: str | None, reporte
     return Study.create(store, resolve(make_config(given), reporter))
 
 
-def _tell(folder: Path, output_format: Format, output: Path | None, quiet: bool) -> None:
-    """Write the report of the newest study and print its front."""
+def _tell(folder: Path, study_id: str, output_format: Format, output: Path | None, quiet: bool) -> None:
+    """Write the report of a study and print its front."""
     from mnas.cli.study_report import write_report
     from mnas.cli.study_view import front_result
     from search.result import load_result
     from search.study import open_store
 
     with open_store(folder, must_exist=True) as store:
-        result = load_result(store, "")
+        result = load_result(store, study_id)
         page = write_report(store, result, folder)
     emit(front_result(result), output_format, output)
     say(f"front:   {folder / 'front.json'}", quiet=quiet)

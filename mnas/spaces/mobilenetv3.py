@@ -310,8 +310,7 @@ class MobileNetV3Space:
         yield Segment("stem", self._stem(channels[0]), (self.choices.in_channels, px, px))
         for place in self._places(px, channels):
             yield from place.first
-            if self._layers > 1:
-                yield from place.others
+            yield from place.others
         yield self._head_segment(px, channels)
 
     def _places(self, px: int, channels: tuple[int, ...]) -> Iterator[_StagePlaces]:
@@ -327,7 +326,7 @@ class MobileNetV3Space:
                     (self._options(stage, False, out, out), (out, after, after)),
                 )
             )
-            yield _StagePlaces(first, others)
+            yield _StagePlaces(first, others if self._layers > 1 else {})
             source, side = out, after
 
     def _head_segment(self, px: int, channels: tuple[int, ...]) -> Segment:
@@ -356,10 +355,10 @@ class MobileNetV3Space:
 
     def _cheapest_stage(self, place: _StagePlaces, cost: Callable[[Segment], float]) -> tuple[float, list[int]]:
         first = min(place.first, key=cost)
-        other = min(place.others, key=cost)
-        first_cost, other_cost = cost(first), cost(other)
+        other = min(place.others, key=cost, default=None)
+        first_cost, other_cost = cost(first), 0.0 if other is None else cost(other)
         depth = min(range(len(self.choices.depths)), key=lambda d: (self.choices.depths[d] - 1) * other_cost)
-        genes = [depth, *place.first[first], *(place.others[other] * (self._layers - 1))]
+        genes = [depth, *place.first[first], *(() if other is None else place.others[other] * (self._layers - 1))]
         return first_cost + (self.choices.depths[depth] - 1) * other_cost, genes
 
     def extremes(self) -> tuple[Genome, Genome]:
