@@ -50,10 +50,13 @@ def choose_finalists(candidates: Sequence[Candidate], count: int, goal: Goal) ->
 
 
 def train_finalists(context: StudyContext, finalists: Sequence[Candidate]) -> None:
-    """Train every finalist on every seed with the final schedule; each training is kept as soon as it is done."""
+    """Train every finalist on every seed with the final schedule; each training is kept as soon as it is done.
+
+    The slowest network comes first, so that no long training is left over for one process at the end.
+    """
     log, known = context.log, context.log.payloads("trained")
     jobs: list[tuple[str, TrainingJob]] = []
-    for finalist in finalists:
+    for finalist in sorted(finalists, key=lambda one: -one.predicted_ms):
         for repeat in range(context.config.finalist_seeds):
             key, weights = f"{finalist.arch_id}/{repeat}", weights_path(context.work, finalist.arch_id, repeat)
             if key not in known or (known[key]["error_message"] == "" and not weights.is_file()):

@@ -96,6 +96,8 @@ class Ranking:
             for i, genome in enumerate(genomes)
         ]
         todo = [one for one in asked if one.arch_id not in self._known]
+        # The slowest network first, so that no long training is left over for one process at the end.
+        todo.sort(key=lambda one: -one.predicted_ms)
         jobs: list[Job] = []
         owners: list[_Asked] = []
         for one in todo:

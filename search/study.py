@@ -180,6 +180,7 @@ class Study:
             reporter=reporter,
         )
         with Driver(self.store, self.study_id):
+            _require_same_data(context)
             if config.data == "digits":
                 context.log.append("notice", {"text": DIGITS_NOTICE}, "digits")
                 reporter.warn(DIGITS_NOTICE)
@@ -217,6 +218,20 @@ class Study:
         if context.work.parent.is_dir() and not any(context.work.parent.iterdir()):
             context.work.parent.rmdir()
         return load_result(self.store, self.study_id)
+
+
+def _require_same_data(context: StudyContext) -> None:
+    """Record the data set's fingerprint when the study begins, and refuse to go on with other data."""
+    seen = {"name": context.dataset.name, "fingerprint": context.dataset.fingerprint}
+    context.log.append("data", seen)
+    if (known := context.log.payload("data")) != seen:
+        raise DataError(
+            "DAT05",
+            "the data set has changed since the study began",
+            value=f"{known}, now {seen}",
+            why="accuracies on different data do not compare",
+            fix="restore the data, or start a new study without --resume",
+        )
 
 
 def _latency_table(context: StudyContext) -> LatencyTable:
