@@ -33,9 +33,11 @@ class StudyConfig(BaseModel):
     patience: int = Field(0, ge=0, description="Generations without a larger hypervolume before stopping; 0: never.")
     population: int = Field(8, ge=4, le=1000, description="Networks of one generation.")
     oversample: int = Field(16, ge=1, le=1000, description="Candidates looked at by latency for each one trained.")
-    target_ms: float | None = Field(None, gt=0, description="Latency target T; empty takes the median of the space.")
-    alpha: float = Field(-0.07, le=0, description="Exponent of LAT/T at or below T.")
-    beta: float = Field(-0.07, le=0, description="Exponent of LAT/T above T.")
+    target_ms: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Latency target T; empty takes the median of the space."
+    )
+    alpha: float = Field(-0.07, le=0, allow_inf_nan=False, description="Exponent of LAT/T at or below T.")
+    beta: float = Field(-0.07, le=0, allow_inf_nan=False, description="Exponent of LAT/T above T.")
     training: Literal["normal", "small"] = Field("normal", description="Length of all training.")
     finalists: int = Field(8, ge=1, le=100, description="Networks trained longer, re-measured and exported.")
     finalist_seeds: int = Field(2, ge=1, le=20, description="Seeds of each finalist.")

@@ -11,7 +11,7 @@
     ├── DeviceError           exit 4   DEVxx: a device or its runtime
     │   └── MeasurementError           MEAxx: a measurement that gave no number
     ├── InconclusiveError     exit 5   the interval straddles the decision
-    ├── StateError            exit 6   data or state on the disk
+    ├── StateError            exit 6   data or state on the disk; REFxx: a device's stored nominals
     │   ├── DataError         DATxx    a data set
     │   ├── StoreError        STOxx    the SQLite file
     │   ├── LutError          LUTxx    a latency table
