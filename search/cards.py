@@ -18,7 +18,8 @@ def make_card(
     """Return ``card.json`` of a finalist; docs/contracts.md describes the keys."""
     layers = layers_of(architecture)
     channels, px, _ = architecture.input_shape_chw
-    exported_test = member.test_errors[member.repeat] if member.repeat < len(member.test_errors) else None
+    place = member.exported_index
+    exported_test = member.test_errors[place] if place < len(member.test_errors) else None
     return {
         "schema": "mnas.card/1",
         "arch_id": member.arch_id,
@@ -54,13 +55,18 @@ def make_card(
 
 
 def _accuracy(member: FrontMember, exported_test: float | None) -> list[dict[str, Any]]:
+    """Return one row for each split, and one for the weights that are exported; seeds are texts, being 63 bits long."""
+    seeds = [str(seed) for seed in member.seeds]
     rows: list[dict[str, Any]] = []
-    for split, errors in (("val", member.val_errors), ("test", member.test_errors)):
+    for split, errors, images in (
+        ("val", member.val_errors, member.val_images),
+        ("test", member.test_errors, member.test_images),
+    ):
         if errors:
             note = f"mean of {len(errors)} seeds" + ("; read after the choice was made" if split == "test" else "")
-            images = member.test_images if split == "test" else member.val_images
-            rows.append({"split": split, "top1": 1 - sum(errors) / len(errors), "images": images, "note": note})
+            top1 = 1 - sum(errors) / len(errors)
+            rows.append({"split": split, "top1": top1, "images": images, "seeds": seeds, "note": note})
     if exported_test is not None:
-        note = "the exported weights"
-        rows.append({"split": "test", "top1": 1 - exported_test, "images": member.test_images, "note": note})
+        own = {"top1": 1 - exported_test, "images": member.test_images, "seeds": [seeds[member.exported_index]]}
+        rows.append({"split": "test", **own, "note": "the exported weights"})
     return rows

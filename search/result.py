@@ -26,12 +26,13 @@ class FrontMember:
         verdict: Of its measurement.
         val_errors: One for each seed, final schedule.
         val_images: Images of val.
+        seeds: Of the final trainings, in the same order.
         test_errors: Likewise; chose nothing.
         test_images: Images of test.
         is_recommended: Non-dominated by mean val error and measured latency.
         ties_with: Neighbours whose accuracy the seeds cannot tell from its own.
         export: Folder below the output folder.
-        repeat: Which seed's weights were exported.
+        exported_index: Place among the seeds of the one whose weights were exported.
     """
 
     candidate: Candidate
@@ -40,12 +41,13 @@ class FrontMember:
     verdict: str
     val_errors: tuple[float, ...]
     val_images: int
+    seeds: tuple[int, ...]
     test_errors: tuple[float, ...]
     test_images: int
     is_recommended: bool
     ties_with: tuple[str, ...]
     export: str | None
-    repeat: int
+    exported_index: int
 
     @property
     def arch_id(self) -> str:
@@ -186,8 +188,9 @@ def _members(log: EventLog, candidates: tuple[Candidate, ...], recommended: dict
     members = []
     for arch_id in chosen["members"]:
         network, export = measured.get(arch_id, {}), exported.get(arch_id)
-        finals = [value for value in _by_repeat(trained, arch_id) if not value["error_message"]]
+        finals = {r: value for r, value in _by_repeat(trained, arch_id).items() if not value["error_message"]}
         tests = _by_repeat(tested, arch_id)
+        some = next(iter(finals.values()), {"images": {"val": 0}})
         ties = [pair for pair in recommended.get("ties", []) if arch_id in pair]
         members.append(
             FrontMember(
@@ -195,20 +198,21 @@ def _members(log: EventLog, candidates: tuple[Candidate, ...], recommended: dict
                 measured_ms=network.get("ms"),
                 interval_ms=(network["low_ms"], network["high_ms"]) if network.get("ms") else None,
                 verdict=network.get("verdict", ""),
-                val_errors=tuple(value["errors"]["val"] for value in finals),
-                val_images=finals[0]["images"]["val"] if finals else 0,
-                test_errors=tuple(value["error"] for value in tests),
-                test_images=tests[0]["images"] if tests else 0,
+                val_errors=tuple(value["errors"]["val"] for value in finals.values()),
+                val_images=some["images"]["val"],
+                seeds=tuple(value["seed"] for value in finals.values()),
+                test_errors=tuple(value["error"] for value in tests.values()),
+                test_images=next(iter(tests.values()))["images"] if tests else 0,
                 is_recommended=arch_id in recommended.get("members", []),
                 ties_with=tuple(other for pair in ties for other in pair if other != arch_id),
                 export=export["folder"] if export else None,
-                repeat=export["repeat"] if export else 0,
+                exported_index=sorted(finals).index(export["repeat"]) if export else 0,
             )
         )
     return tuple(members)
 
 
-def _by_repeat(payloads: dict[str, dict[str, Any]], arch_id: str) -> list[dict[str, Any]]:
-    """Return the payloads keyed ``arch_id/repeat`` of one network, in order of repeat."""
+def _by_repeat(payloads: dict[str, dict[str, Any]], arch_id: str) -> dict[int, dict[str, Any]]:
+    """Return repeat -> payload of one network, in order of repeat, from payloads keyed ``arch_id/repeat``."""
     own = {int(key.rpartition("/")[2]): value for key, value in payloads.items() if key.startswith(arch_id + "/")}
-    return [own[repeat] for repeat in sorted(own)]
+    return dict(sorted(own.items()))

@@ -1,14 +1,132 @@
-"""What every search algorithm must do, as tests to inherit."""
+"""What every search algorithm must do, as tests to inherit, and made-up parts that stand in for slow ones in tests."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
+from devices.testing import SimulatedDevice
+from latency.calibration import Calibration
+from latency.key import segment_key
+from latency.table import LatencyTable, LutEntry
+from mnas.jsonio import sha256_json
 from mnas.space import Genome, SearchSpace
 from mnas.spaces.mobilenetv3 import MobileNetV3Choices, MobileNetV3Space, StageChoices
+from search.accuracy.jobs import TrainingJob, TrainingOutcome
 from search.algorithms.algorithm import Algorithm, FloatArray
+from search.events import EventLog
+from search.executors.executor import InProcessExecutor, Job, OnDone, Outcome
 
 _POPULATION = 6
+
+
+def _share(*parts: str) -> float:
+    """Return a number 0..1 that depends on nothing but the texts."""
+    return int(sha256_json(list(parts))[:8], 16) / 16**8
+
+
+class KeptReporter:
+    """Keeps what it is told.
+
+    Attributes:
+        lines: Said once.
+        warnings: Not to be missed.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.warnings: list[str] = []
+
+    def line(self, text: str) -> None:
+        """Keep a line."""
+        self.lines.append(text)
+
+    def warn(self, text: str) -> None:
+        """Keep a warning."""
+        self.warnings.append(text)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Keep nothing."""
+
+
+class MadeUpTraining(InProcessExecutor):
+    """Trains nothing: a network's error comes from the training's seed, unless it is told to fail or to stop.
+
+    Args:
+        failing: Number of the training, from 0 -> why it fails.
+        stop_after: Trainings after which Ctrl-C is pressed; ``None`` for never.
+
+    Attributes:
+        trained: Every training that was begun.
+    """
+
+    def __init__(self, failing: Mapping[int, str] | None = None, stop_after: int | None = None) -> None:
+        self._failing = dict(failing or {})
+        self._stop_after = stop_after
+        self.trained: list[TrainingJob] = []
+
+    def map_in_order(self, jobs: Sequence[Job], on_done: OnDone | None = None) -> list[Outcome]:
+        """Make up an outcome for every training."""
+        return super().map_in_order([Job(self._train, job.arguments) for job in jobs], on_done)
+
+    def _train(self, job: TrainingJob) -> TrainingOutcome:
+        number = len(self.trained)
+        if number == self._stop_after:
+            raise KeyboardInterrupt
+        self.trained.append(job)
+        if number in self._failing:
+            return TrainingOutcome(seed=job.seed, error_message=self._failing[number], diverged=True)
+        found = dict.fromkeys(job.evaluate_splits, _share(str(job.seed)))
+        return TrainingOutcome(found, found, dict.fromkeys(found, 100), 1.0, 0.5, job.seed)
+
+
+class ShortTraining(InProcessExecutor):
+    """Runs jobs really, but trains on few images and for one epoch.
+
+    Args:
+        log: Of the study.
+
+    Attributes:
+        jobs: What every job was given, with the kinds of events that stood by then.
+    """
+
+    def __init__(self, log: EventLog | None = None) -> None:
+        self.log = log
+        self.jobs: list[tuple[Any, set[str]]] = []
+
+    def map_in_order(self, jobs: Sequence[Job], on_done: OnDone | None = None) -> list[Outcome]:
+        """Run every job."""
+        return super().map_in_order([Job(self._run, (job,)) for job in jobs], on_done)
+
+    def _run(self, job: Job) -> object:
+        (given,) = job.arguments
+        self.jobs.append((given, {event["kind"] for event in self.log.history()} if self.log else set()))
+        if isinstance(given, TrainingJob):
+            given = replace(given, schedule=replace(given.schedule, train_images=256, epochs=1, bn_images=128))
+        return job.function(given)
+
+
+def made_up_table(space: SearchSpace) -> LatencyTable:
+    """Return a complete table of a space; what a segment takes, 0.5..1.5 ms, comes from the hash of its key."""
+    entries = {}
+    for segment in space.segments():
+        ms = 0.5 + _share(segment_key(segment))
+        entries[segment] = LutEntry(ms, 0.9 * ms, 1.1 * ms, 10, "ok")
+    return LatencyTable(
+        lut_id="lut1-madeup",
+        space=space.name,
+        device=SimulatedDevice().info,
+        dtype="float32",
+        batch=1,
+        settings={},
+        entries=entries,
+        calibration=Calibration("affine", 1.1, 0.02, 4, 0.01),
+        validation=None,
+        created_at_utc="2026-01-01T00:00:00+00:00",
+    )
 
 
 def tiny_space(*, kernels: tuple[int, ...] = (3, 5), widths: tuple[float, ...] = (0.5, 1.0)) -> MobileNetV3Space:
@@ -35,7 +153,7 @@ def tiny_space(*, kernels: tuple[int, ...] = (3, 5), widths: tuple[float, ...] =
 
 
 def made_up_objectives(space: SearchSpace, genomes: list[Genome]) -> FloatArray:
-    """Return errors 0..1 and latencies 1..5 ms, ``(n, 2)``: larger genes are better and slower, each at another rate."""
+    """Return errors 0..1 and latencies 1..5 ms, ``(n, 2)``: larger genes are better and slower, at rates of their own."""
     top = np.maximum(np.asarray(space.cardinalities) - 1, 1)
     share = np.asarray(genomes, dtype=float).reshape(len(genomes), len(top)) / top
     gene = np.arange(len(top))
