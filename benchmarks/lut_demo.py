@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--px", type=int, default=160)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--mode", choices=("accurate", "fast"), default="accurate")
-    parser.add_argument("--calibration", type=int, default=10)
+    parser.add_argument("--calibration", type=int, default=12)
     parser.add_argument("--networks", type=int, default=20)
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()

@@ -23,7 +23,7 @@ def _refuse(what: str, value: object, why: str, fix: str) -> ConfigError:
 
 
 def _refuse_runtime(runtime: str, known: tuple[str, ...], place: str) -> ConfigError:
-    return _refuse(f"no such runtime for {place}", runtime, f"known are {', '.join(known)}", "use one of them")
+    return _refuse(f"no such runtime for {place}", runtime, f"known are {', '.join(dict.fromkeys(known))}", "use one of them")
 
 
 @dataclass(frozen=True, slots=True)

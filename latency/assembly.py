@@ -12,7 +12,7 @@ from latency.calibration import Calibration, calibrate
 from latency.key import segment_key, segment_to_json
 from latency.plan import LutPlan
 from latency.probes import Probe, SegmentProbes
-from latency.table import LutEntry
+from latency.table import LutEntry, block_params
 from latency.validation import MeasuredNetworks, validate
 from mnas.counts import total_macs
 from mnas.errors import LutError
@@ -66,6 +66,7 @@ class _NetworkRow:
     purpose: str
     genome_json: str
     macs: int
+    block_params: int
     sum_ms: float
     measured_ms: float
     low_ms: float
@@ -84,6 +85,7 @@ def _networks(plan: LutPlan, measured: Measured, entries: Mapping[Segment, LutEn
                 purpose=purpose,
                 genome_json=json.dumps(list(genome)),
                 macs=total_macs(layers_of(architecture)),
+                block_params=sum(block_params(segment) for segment in segments_of(architecture)),
                 sum_ms=sum(entries[segment].latency_ms for segment in segments_of(architecture)),
                 measured_ms=measurement.latency_ms,
                 low_ms=measurement.interval_ms[0],
@@ -97,7 +99,7 @@ def _columns(rows: Sequence[_NetworkRow], purpose: str, calibration: Calibration
     chosen = [row for row in rows if row.purpose == purpose]
     return MeasuredNetworks(
         sums_ms=[row.sum_ms for row in chosen],
-        predicted_ms=[calibration.apply(row.sum_ms) for row in chosen],
+        predicted_ms=[calibration.apply(row.sum_ms, row.block_params) for row in chosen],
         macs=[row.macs for row in chosen],
         measured_ms=[row.measured_ms for row in chosen],
     )
@@ -111,8 +113,10 @@ def finish_table(store: Store, lut_id: str, plan: LutPlan, measured: Measured) -
     """
     entries = _entries(plan, measured)
     rows = _networks(plan, measured, entries)
-    plain = _columns(rows, "calibration", Calibration())
-    calibration = calibrate(plain.sums_ms, plain.measured_ms)
+    fitting = [row for row in rows if row.purpose == "calibration"]
+    calibration = calibrate(
+        [row.sum_ms for row in fitting], [row.block_params for row in fitting], [row.measured_ms for row in fitting]
+    )
     fitted, held_out = (_columns(rows, purpose, calibration) for purpose in ("calibration", "validation"))
     validation = validate(fitted, held_out) if len(fitted.sums_ms) > 1 and len(held_out.sums_ms) > 1 else None
     with store.transaction() as sql:
@@ -133,8 +137,8 @@ def finish_table(store: Store, lut_id: str, plan: LutPlan, measured: Measured) -
             ],
         )
         sql.executemany(
-            "INSERT OR REPLACE INTO lut_network VALUES (:lut_id, :arch_id, :purpose, :genome_json, :macs, :sum_ms, "
-            ":measured_ms, :low_ms, :high_ms)",
+            "INSERT OR REPLACE INTO lut_network VALUES (:lut_id, :arch_id, :purpose, :genome_json, :macs, "
+            ":block_params, :sum_ms, :measured_ms, :low_ms, :high_ms)",
             [{"lut_id": lut_id, **asdict(row)} for row in rows],
         )
         sql.execute(

@@ -1,4 +1,9 @@
-"""From the sum over a table's entries to the latency of a whole network: a scale, and an intercept where it pays."""
+"""From the sum over a table's entries to the latency of a whole network.
+
+A scale always; an intercept, and a price of the blocks' weights, where cross-validation says that they pay. The price
+is there because a block that is measured over and over keeps its weights in the cache, while those of a whole large
+network pass through it.
+"""
 
 from __future__ import annotations
 
@@ -11,68 +16,94 @@ import numpy.typing as npt
 
 from mnas.errors import LutError
 
-_AFFINE_MUST_WIN_BY = 0.9
+_RICHER_MUST_WIN_BY = 0.9
+_FEWEST_NETWORKS = {"scale": 1, "affine": 4, "weights": 8}
+"""A kind is tried only with so many networks: about two and a half for each number that is fitted."""
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """``latency = scale * sum + intercept_ms``.
+    """``latency = scale * sum + per_mparam_ms * block parameters / 1e6 + intercept_ms``.
 
     Attributes:
-        kind: ``none`` (no network was measured), ``scale`` or ``affine``.
+        kind: ``none`` (no network was measured), ``scale``, ``affine`` or ``weights``.
         scale: Factor.
         intercept_ms: Milliseconds.
+        per_mparam_ms: Milliseconds for a million parameters of the blocks between stem and head.
         networks: How many whole networks it was fitted on.
-        cv_error: Root mean square of the relative error in leave-one-out cross-validation; NaN-free, 0 for ``none``.
+        cv_error: Root mean square of the relative error in leave-one-out cross-validation; 0 for fewer than 2.
     """
 
     kind: str = "none"
     scale: float = 1.0
     intercept_ms: float = 0.0
+    per_mparam_ms: float = 0.0
     networks: int = 0
     cv_error: float = 0.0
 
-    def apply(self, sum_ms: float) -> float:
-        """Return the latency for a sum of entries."""
-        return self.scale * sum_ms + self.intercept_ms
+    def apply(self, sum_ms: float, block_params: int) -> float:
+        """Return the latency for a sum of entries and the parameters of the blocks."""
+        return self.scale * sum_ms + self.per_mparam_ms * block_params / 1e6 + self.intercept_ms
+
+    def formula(self) -> str:
+        """Return the formula for people."""
+        parts = [f"{self.scale:.4f} x sum"]
+        if self.per_mparam_ms:
+            parts.append(f"{self.per_mparam_ms:+.4f} ms a million block parameters")
+        if self.intercept_ms:
+            parts.append(f"{self.intercept_ms:+.4f} ms")
+        return " ".join(parts) + f" ({self.kind}, fitted on {self.networks} networks)"
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON."""
         return asdict(self)
 
 
-def _fit(sums: FloatArray, measured: FloatArray, affine: bool) -> tuple[float, float]:
+def _columns(kind: str, sums: FloatArray, mparams: FloatArray) -> FloatArray:
+    one = np.ones_like(sums)
+    return np.stack({"scale": [sums], "affine": [sums, one], "weights": [sums, one, mparams]}[kind], axis=1)
+
+
+def _fit(columns: FloatArray, measured: FloatArray) -> FloatArray:
     """Least squares on the relative error."""
-    columns = [sums / measured] + ([1.0 / measured] if affine else [])
-    solution, *_ = np.linalg.lstsq(np.stack(columns, axis=1), np.ones_like(sums), rcond=None)
-    return float(solution[0]), float(solution[1]) if affine else 0.0
+    solution, *_ = np.linalg.lstsq(columns / measured[:, None], np.ones_like(measured), rcond=None)
+    return np.asarray(solution, dtype=float)
 
 
-def _cross_validate(sums: FloatArray, measured: FloatArray, affine: bool) -> float:
+def _cross_validate(columns: FloatArray, measured: FloatArray) -> float:
+    if len(measured) < 2:
+        return 0.0
     errors = []
-    for held_out in range(len(sums)):
-        kept = np.arange(len(sums)) != held_out
-        scale, intercept = _fit(sums[kept], measured[kept], affine)
-        errors.append((scale * sums[held_out] + intercept) / measured[held_out] - 1)
+    for held_out in range(len(measured)):
+        kept = np.arange(len(measured)) != held_out
+        errors.append(float(columns[held_out] @ _fit(columns[kept], measured[kept])) / measured[held_out] - 1)
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
-def calibrate(sums_ms: Sequence[float], measured_ms: Sequence[float]) -> Calibration:
-    """Fit the calibration on whole networks; cross-validation decides whether an intercept is worth having.
+def calibrate(sums_ms: Sequence[float], block_params: Sequence[int], measured_ms: Sequence[float]) -> Calibration:
+    """Fit the calibration on whole networks; a richer kind must beat the simpler one in cross-validation by a tenth.
+
+    Args:
+        sums_ms: Sums of the table's entries.
+        block_params: Parameters of the blocks between stem and head.
+        measured_ms: Measured latencies.
 
     Raises:
         LutError: ``LUT06``: the fit is not a latency (a scale that is not positive).
     """
     sums, measured = np.asarray(sums_ms, dtype=float), np.asarray(measured_ms, dtype=float)
+    mparams = np.asarray(block_params, dtype=float) / 1e6
     if len(sums) == 0:
         return Calibration()
-    affine, error = False, _cross_validate(sums, measured, False) if len(sums) > 1 else 0.0
-    if len(sums) >= 4:
-        affine_error = _cross_validate(sums, measured, True)
-        if affine_error < _AFFINE_MUST_WIN_BY * error:
-            affine, error = True, affine_error
-    scale, intercept = _fit(sums, measured, affine)
+    best, error = "scale", _cross_validate(_columns("scale", sums, mparams), measured)
+    for kind in ("affine", "weights"):
+        if len(sums) >= _FEWEST_NETWORKS[kind]:
+            own = _cross_validate(_columns(kind, sums, mparams), measured)
+            if own < _RICHER_MUST_WIN_BY * error:
+                best, error = kind, own
+    fitted = [*_fit(_columns(best, sums, mparams), measured), 0.0, 0.0]
+    scale, intercept, price = (float(value) for value in fitted[:3])
     if not scale > 0:
         raise LutError(
             "LUT06",
@@ -81,4 +112,4 @@ def calibrate(sums_ms: Sequence[float], measured_ms: Sequence[float]) -> Calibra
             why="a longer sum of blocks would mean a faster network",
             fix="build the table anew on a quieter machine",
         )
-    return Calibration("affine" if affine else "scale", scale, intercept, len(sums), error)
+    return Calibration(best, scale, intercept, price, len(sums), error)

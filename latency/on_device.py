@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from devices.calibration import ready_harness
-from devices.device import DeviceInfo
+from devices.device import Device, DeviceInfo
 from devices.protocol import ProtocolSettings
 from devices.references import DEVICES
 from devices.registry import open_device
@@ -31,6 +31,16 @@ COMPONENTS = (DEVICES, LATENCY)
 def lut_settings(mode: Mode, rounds: int, calibration: int, validation: int) -> LutSettings:
     """Return the settings of a table with the usual protocol."""
     return LutSettings(mode, ProtocolSettings(rounds=rounds), calibration, validation)
+
+
+def require_device(spec: str) -> None:
+    """Open a device and close it again, to find out early whether it can be used.
+
+    Raises:
+        ConfigError: Not a device spec.
+        DeviceError: The device cannot be opened.
+    """
+    open_device(spec).close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class OnDevice:
     """An open device. Use it as a context manager.
 
     Args:
-        spec: Device spec, e.g. ``host:ort``.
+        device: Device spec, e.g. ``host:ort``, or a device that is open already; it is closed on leaving.
         store: Opened with `COMPONENTS`.
 
     Raises:
@@ -93,9 +103,9 @@ class OnDevice:
         DeviceError: The device cannot be opened.
     """
 
-    def __init__(self, spec: str, store: Store) -> None:
+    def __init__(self, device: str | Device, store: Store) -> None:
         self._store = store
-        self._device = open_device(spec)
+        self._device = open_device(device) if isinstance(device, str) else device
 
     def __enter__(self) -> OnDevice:
         return self

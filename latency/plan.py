@@ -17,7 +17,7 @@ from mnas.seeding import named_rng
 from mnas.segments import Segment
 from mnas.space import Genome, SearchSpace
 
-NETWORK_ROUNDS_FACTOR = 2
+NETWORK_ROUNDS_FACTOR = 4
 """Whole networks are few and everything is scaled by them, so they are visited more often."""
 _SECONDS_PER_VISIT = 0.004
 _SECONDS_PER_MODEL = 0.03
@@ -39,7 +39,7 @@ class LutSettings:
 
     mode: Mode = "accurate"
     protocol: ProtocolSettings = field(default_factory=lambda: ProtocolSettings(rounds=6))
-    calibration: int = 8
+    calibration: int = 12
     validation: int = 12
     seed: int = 0
 

@@ -7,6 +7,7 @@ its own reference networks before runs of several are pooled, so an interruption
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -35,7 +36,9 @@ def open_sitting(store: Store, lut_id: str, chunk: int, nominals_ms: Mapping[str
 
 
 def store_visit(store: Store, sitting_id: int, record: VisitRecord) -> None:
-    """Keep one visit."""
+    """Keep one visit; one that gave something other than positive times is kept as failed, so that it is made again."""
+    if not all(math.isfinite(value) and value > 0 for value in record.samples_ms):
+        record = replace(record, samples_ms=(), error=f"gave times that are none: {record.samples_ms[:3]}")
     store.execute(
         "INSERT INTO lut_visit (sitting_id, sha256, record_json) VALUES (?, ?, ?)",
         (sitting_id, record.sha256, canonical_json(record.to_json())),

@@ -40,16 +40,16 @@ def revalidate(
         session = device.measure(artifacts, seed=derive_seed(seed, "validating", table.lut_id))
     pairs = [(one, session.networks[one.arch_id].ms) for one in chosen]
     known = [(one, ms) for one, ms in pairs if ms is not None]
-    sums = [table.sum_ms(one) for one, _ in known]
+    parts = [table.parts(one) for one, _ in known]
     calibration = MeasuredNetworks(
         sums_ms=[row["sum_ms"] for row in fitted],
-        predicted_ms=[table.calibration.apply(row["sum_ms"]) for row in fitted],
+        predicted_ms=[table.calibration.apply(row["sum_ms"], row["block_params"]) for row in fitted],
         macs=[row["macs"] for row in fitted],
         measured_ms=[row["measured_ms"] for row in fitted],
     )
     held_out = MeasuredNetworks(
-        sums_ms=sums,
-        predicted_ms=[table.calibration.apply(value) for value in sums],
+        sums_ms=[sum_ms for sum_ms, _ in parts],
+        predicted_ms=[table.calibration.apply(*one) for one in parts],
         macs=[total_macs(layers_of(one)) for one, _ in known],
         measured_ms=[ms for _, ms in known],
     )

@@ -53,6 +53,7 @@ LATENCY = Component(
             purpose TEXT NOT NULL CHECK (purpose IN ('calibration', 'validation')),
             genome_json TEXT NOT NULL,
             macs INTEGER NOT NULL,
+            block_params INTEGER NOT NULL,
             sum_ms REAL NOT NULL,
             measured_ms REAL NOT NULL,
             low_ms REAL NOT NULL,

@@ -31,7 +31,7 @@ class LutEntry:
         low_ms: Lower end of its 95 % interval.
         high_ms: Upper end of its 95 % interval.
         samples: Timed runs behind it.
-        verdict: Of its measurement: ``ok`` or ``noisy``.
+        verdict: Of its measurement: ``ok``, ``noisy`` or ``drifted``.
     """
 
     latency_ms: float
@@ -82,6 +82,7 @@ class LatencyTable:
         self.calibration = calibration
         self.validation = validation
         self.created_at_utc = created_at_utc
+        self._block_params: dict[Segment, int] = {}
 
     @property
     def device_key(self) -> str:
@@ -118,13 +119,7 @@ class LatencyTable:
                 fix="build one with: mnas lut build --device ...",
             )
 
-    def sum_ms(self, architecture: Architecture) -> float:
-        """Return the plain sum of a network's entries in milliseconds.
-
-        Raises:
-            LutError: ``LUT02``: entries are missing; the message names them.
-        """
-        segments = segments_of(architecture)
+    def _require(self, segments: Sequence[Segment]) -> None:
         missing = [segment.label() for segment in segments if segment not in self.entries]
         if missing:
             raise LutError(
@@ -134,7 +129,33 @@ class LatencyTable:
                 why=f"it covers {self.space}; a missing entry is never taken as zero",
                 fix="build a table of the space that the network is from",
             )
-        return sum(self.entries[segment].latency_ms for segment in segments)
+
+    def parts(self, architecture: Architecture) -> tuple[float, int]:
+        """Return the plain sum of a network's entries in milliseconds, and its blocks' parameters.
+
+        Raises:
+            LutError: ``LUT02``: entries are missing; the message names them.
+        """
+        segments = segments_of(architecture)
+        self._require(segments)
+        return sum(self.entries[s].latency_ms for s in segments), sum(self._params(s) for s in segments)
+
+    def _params(self, segment: Segment) -> int:
+        """Return the parameters that the calibration prices; remembered, since counting walks the layers."""
+        if segment not in self._block_params:
+            self._block_params[segment] = block_params(segment)
+        return self._block_params[segment]
+
+    def cost_ms(self, segment: Segment) -> float:
+        """Return what a segment adds to a network's calibrated latency, in milliseconds.
+
+        Raises:
+            LutError: ``LUT02``: the segment is missing.
+        """
+        self._require([segment])
+        return self.calibration.apply(self.entries[segment].latency_ms, self._params(segment)) - (
+            self.calibration.intercept_ms
+        )
 
     def estimate(self, architectures: Sequence[Architecture]) -> list[LatencyEstimate]:
         """Return one estimate for each architecture, in order.
@@ -144,10 +165,15 @@ class LatencyTable:
         """
         estimates = []
         for architecture in architectures:
-            ms = self.calibration.apply(self.sum_ms(architecture))
+            ms = self.calibration.apply(*self.parts(architecture))
             half = _Z95 * self.relative_sd * ms
             estimates.append(LatencyEstimate(ms, ms - half, ms + half, "lut"))
         return estimates
+
+
+def block_params(segment: Segment) -> int:
+    """Return the parameters of a block; 0 for stem and head, whose weights are much the same in every network."""
+    return segment.params if segment.role == "block" else 0
 
 
 def load_table(store: Store, lut_id: str) -> LatencyTable:

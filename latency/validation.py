@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -69,6 +68,8 @@ class Validation:
 
 def errors_of(predicted_ms: Sequence[float], measured_ms: Sequence[float]) -> Errors:
     """Compare predictions with measurements, both in milliseconds and of one length of at least 2."""
+    from scipy import stats  # reading a table must not wait for it
+
     predicted, measured = np.asarray(predicted_ms, dtype=float), np.asarray(measured_ms, dtype=float)
     relative = predicted / measured - 1
     return Errors(

@@ -44,7 +44,7 @@ class StudyConfig(BaseModel):
     lut: str = Field("", description="Id of a finished latency table; empty builds or goes on with one.")
     lut_mode: Literal["accurate", "fast"] = Field("accurate", description="How segments are measured.")
     lut_rounds: int = Field(6, ge=3, le=1000, description="Visits of each segment.")
-    lut_calibration: int = Field(8, ge=1, le=1000, description="Whole networks to calibrate the table on.")
+    lut_calibration: int = Field(12, ge=1, le=1000, description="Whole networks to calibrate the table on.")
     lut_validation: int = Field(12, ge=2, le=1000, description="Other whole networks to validate it on.")
 
     @model_validator(mode="after")
@@ -106,7 +106,6 @@ def merge_for_resume(stored: StudyConfig, asked: Mapping[str, Any]) -> StudyConf
     Raises:
         ConfigError: ``CFG03``: a key differs that the result depends on; ``CFG01``: a value is out of range.
     """
-    asked = {key: value for key, value in asked.items() if value != "auto"}
     # The stored form is resolved; "auto" asks for whatever that came to.
     asked = {key: value for key, value in asked.items() if not (key in _RESOLVED_KEYS and value == _AUTO)}
     checked = make_config({**stored.model_dump(), **asked})

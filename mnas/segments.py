@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from mnas.architecture import Architecture, Block
-from mnas.layers import STEM, LayerSpec, Shape, layers_of
+from mnas.counts import total_params
+from mnas.layers import STEM, LayerSpec, Shape, layers_of, layers_of_blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,11 @@ class Segment:
     role: str
     blocks: tuple[Block, ...]
     in_shape_chw: Shape
+
+    @property
+    def params(self) -> int:
+        """Parameters of its layers."""
+        return total_params(layers_of_blocks(self.blocks, self.in_shape_chw))
 
     def label(self) -> str:
         """Return a short text for people."""

@@ -200,7 +200,11 @@ class Store:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """Yield the statements of a script; a trigger, which holds semicolons of its own, stays whole."""
+    """Yield the statements of a script; a trigger, which holds semicolons of its own, stays whole.
+
+    Raises:
+        ValueError: The last statement is unfinished, e.g. a trigger without a semicolon before its END.
+    """
     pending = ""
     for piece in script.split(";"):
         pending += piece + ";"
@@ -208,6 +212,8 @@ def _statements(script: str) -> Iterator[str]:
             if pending.strip(" \n;"):
                 yield pending
             pending = ""
+    if pending.strip(" \n;"):
+        raise ValueError(f"unfinished statement in a migration: {pending.strip()[:200]}")
 
 
 def _failure(path: Path, error: sqlite3.DatabaseError) -> StoreError:

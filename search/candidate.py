@@ -50,12 +50,13 @@ class Candidate:
         """Return the fields as JSON."""
         value = {name: getattr(self, name) for name in self.__dataclass_fields__}
         value["genome"] = list(self.genome)
+        value["seed"] = str(self.seed)  # 63 bits are more than many readers of JSON keep
         return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Candidate:
         """Read what `to_json` wrote."""
-        return cls(**{**value, "genome": tuple(value["genome"])})
+        return cls(**{**value, "genome": tuple(value["genome"]), "seed": int(value["seed"])})
 
     @property
     def objectives(self) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from mnas.errors import ExportError, StudyError
 from mnas.export.artifact import ModelArtifact
 from mnas.export.folder import ExportedModels, export_folder, parity_to_json, write_models
 from mnas.seeding import derive_seed
-from search.accuracy.jobs import TrainingJob, TrainingOutcome, training_outcome
+from search.accuracy.jobs import TrainingJob, TrainingOutcome, require_training, training_outcome
 from search.candidate import Candidate
 from search.context import StudyContext
 from search.data.dataset import Dataset, tensors
@@ -66,6 +66,7 @@ def train_finalists(context: StudyContext, finalists: Sequence[Candidate]) -> No
 
     def on_done(index: int, outcome: Outcome) -> None:
         nonlocal done
+        require_training(outcome)
         key, job = jobs[index]
         log.append("trained", asdict(training_outcome(job, outcome)), key)
         done += 1
@@ -131,7 +132,7 @@ def export_finalists(context: StudyContext, finalists: Sequence[Candidate]) -> d
             "no finalist could be trained and exported",
             value=", ".join(finalist.arch_id[:12] for finalist in finalists),
             why="see the warnings above",
-            fix="mend what they say and resume the study",
+            fix="start a study with other training or another seed",
         )
     return exported
 

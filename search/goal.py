@@ -64,9 +64,8 @@ def set_goal(space: SearchSpace, table: LatencyTable, asked_ms: float | None, se
         LutError: ``LUT02``: the table is of another space.
     """
     _require_cover(space, table)
-    costs = {segment: entry.latency_ms for segment, entry in table.entries.items()}
-    fastest = space.cheapest(lambda segment: costs[segment])
-    slowest = space.cheapest(lambda segment: -costs[segment])
+    fastest = space.cheapest(table.cost_ms)
+    slowest = space.cheapest(lambda segment: -table.cost_ms(segment))
     least, greatest = (table.estimate([space.decode(genome)])[0].ms for genome in (fastest, slowest))
     if asked_ms is not None and asked_ms < least:
         raise ConfigError(

@@ -12,6 +12,7 @@ from mnas.errors import StudyError, TrainingError
 from mnas.seeding import named_rng
 from mnas.space import Genome
 from search.accuracy.estimator import AccuracyEstimator
+from search.accuracy.jobs import require_training
 from search.accuracy.proxy import ProxyTraining
 from search.algorithms.algorithm import Algorithm, FloatArray
 from search.algorithms.nsga2 import Nsga2Search
@@ -109,6 +110,7 @@ class Ranking:
 
         def on_done(index: int, outcome: Outcome) -> None:
             nonlocal done
+            require_training(outcome)
             owner = owners[index]
             parts = gathered.setdefault(owner.arch_id, {})
             parts[index] = outcome
@@ -174,7 +176,7 @@ class Ranking:
         objectives = np.asarray([candidate.objectives for candidate in candidates])
         volume = hypervolume(objectives, self._goal.reference_point)
         payload = {"evaluations": len(candidates), "hypervolume": volume, "front": len(front_indices(objectives))}
-        self._context.log.append("generation", payload, str(generation))
+        self._context.log.append("generation", payload, f"{generation}/{len(candidates)}")
         self._context.reporter.line(
             f"generation {generation}: {payload['evaluations']} evaluations, front of {payload['front']}, "
             f"hypervolume {volume:.5g}"

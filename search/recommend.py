@@ -15,6 +15,7 @@ from mnas.errors import StudyError
 from search.accuracy.jobs import EvaluationJob
 from search.candidate import Candidate
 from search.context import StudyContext
+from search.executors.executor import Outcome
 from search.finalists import trainings_of, weights_path
 from search.goal import Goal
 from search.pareto import front_indices
@@ -106,12 +107,15 @@ def read_test(context: StudyContext, finalists: Sequence[Candidate]) -> None:
             key = f"{finalist.arch_id}/{repeat}"
             if context.log.payload("tested", key) is None:
                 todo.append((key, _test_job(context, finalist, repeat)))
-    outcomes = context.executor.map_in_order([job.as_job() for _, job in todo])
-    for (key, _), outcome in zip(todo, outcomes, strict=True):
+
+    def on_done(index: int, outcome: Outcome) -> None:
+        key = todo[index][0]
         if isinstance(outcome.value, Evaluation):
             context.log.append("tested", asdict(outcome.value), key)
         else:
             context.reporter.warn(f"finalist {key[:12]} could not be tested: {outcome.error_message}")
+
+    context.executor.map_in_order([job.as_job() for _, job in todo], on_done)
 
 
 def _test_job(context: StudyContext, finalist: Candidate, repeat: int) -> EvaluationJob:

@@ -151,7 +151,7 @@ def load_result(store: Store, study_id: str) -> StudyResult:
         lut_id=lut["lut_id"] if lut else None,
         goal=Goal.from_json(goal) if goal else None,
         candidates=candidates,
-        generations=tuple(log.payloads("generation").values()),
+        generations=tuple(sorted(log.payloads("generation").values(), key=lambda one: one["evaluations"])),
         members=_members(log, candidates, recommended),
         session=log.payload("measured"),
         seed_noise=recommended.get("seed_noise"),

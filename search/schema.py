@@ -28,9 +28,9 @@ SEARCH = Component(
         );
         CREATE UNIQUE INDEX event_once ON event (study_id, kind, key);
         CREATE TRIGGER event_never_changes BEFORE UPDATE ON event
-        BEGIN SELECT RAISE(ABORT, 'events are append-only') END;
+        BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
         CREATE TRIGGER event_never_goes BEFORE DELETE ON event
-        BEGIN SELECT RAISE(ABORT, 'events are append-only') END;
+        BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
         """,
     ),
 )

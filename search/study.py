@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from latency.on_device import COMPONENTS, OnDevice, lut_settings
+from latency.on_device import COMPONENTS, OnDevice, lut_settings, require_device
 from latency.plan import LutPlan
 from latency.table import LatencyTable, load_table
 from mnas.config import StudyConfig, make_config, merge_for_resume
@@ -36,8 +36,8 @@ from search.schema import SEARCH
 
 STORE_COMPONENTS = (*COMPONENTS, SEARCH)
 _PACKAGES = ("mnas", "torch", "numpy", "onnx", "onnxruntime", "ai-edge-litert", "pymoo", "moocore")
-_NEVER_GOES_ON = ("CFG05", "LUT01", "LUT02", "LUT03")
-"""A target out of reach, or a table that is not there or not of this device and space."""
+_NEVER_GOES_ON = ("CFG05", "CFG10", "CFG11", "LUT01", "LUT02", "LUT03")
+"""A target out of reach, a device that is none, or a table that is not there or not of this device and space."""
 DIGITS_NOTICE = (
     "The digits data cannot rank networks: the better half of them all reach about 99 %, so differences in accuracy "
     "between the front's members are noise."
@@ -54,26 +54,36 @@ def open_store(out: Path, *, must_exist: bool = False) -> Store:
 
 
 def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
-    """Replace every ``auto`` and check what can be checked before anything is measured.
+    """Replace every ``auto`` and check what can be checked before a study is begun.
 
     Raises:
-        DataError: The data set is not to be had.
+        ConfigError: ``CFG06``: the preset's networks do not fit the data; or not a device spec.
+        DataError: The data set is not to be had, or damaged.
+        DeviceError: The device cannot be opened.
         SpaceError: No such space or preset.
     """
-    data = config.data
-    if data == "auto":
-        try:
-            open_dataset("fashion", Path(config.data_dir) if config.data_dir else None)
-            data = "fashion"
-        except DataError as failure:
-            reporter.warn(f"Fashion-MNIST cannot be had, so the embedded digits take its place: {failure}")
-            data = "digits"
-    else:
-        open_dataset(data, Path(config.data_dir) if config.data_dir else None)
-    preset = data if config.preset == "auto" else config.preset
-    resolved = config.model_copy(update={"data": data, "preset": preset})
-    open_space(resolved.space, resolved.preset)
-    return resolved
+    require_device(config.device)
+    folder = Path(config.data_dir) if config.data_dir else None
+    try:
+        dataset = open_dataset("fashion" if config.data == "auto" else config.data, folder)
+    except DataError as failure:
+        if config.data != "auto" or folder is not None or failure.code != "DAT01":
+            raise
+        reporter.warn(f"Fashion-MNIST cannot be had, so the embedded digits take its place: {failure}")
+        dataset = open_dataset("digits")
+    preset = dataset.name if config.preset == "auto" else config.preset
+    network = open_space(config.space, preset)
+    smallest = network.decode(network.extremes()[0])
+    if (smallest.input_shape_chw[0], smallest.classes) != (dataset.channels, dataset.classes):
+        raise ConfigError(
+            "CFG06",
+            f"the networks of {network.name} do not fit the data {dataset.name}",
+            value=f"{smallest.input_shape_chw[0]} channels and {smallest.classes} classes, data has "
+            f"{dataset.channels} and {dataset.classes}",
+            why="not one of them could be trained",
+            fix=f"use --preset {dataset.name}",
+        )
+    return config.model_copy(update={"data": dataset.name, "preset": preset})
 
 
 def _versions() -> dict[str, str]:
@@ -143,12 +153,14 @@ class Study:
         row = study_row(store, study_id)
         stored = make_config(json.loads(row["config_json"]))
         config = merge_for_resume(stored, asked)
-        if row["status"] == "finished":
+        if row["status"] != "running":
             raise StudyError(
                 "STU06",
-                "the study is finished",
+                f"the study is {row['status']}",
                 value=row["study_id"],
-                why="its test accuracy has been read, so nothing more may be chosen by it",
+                why="its test accuracy has been read, so nothing more may be chosen by it"
+                if row["status"] == "finished"
+                else "its target or its table can never be met",
                 fix="start a new study without --resume",
             )
         if config != stored and EventLog(store, row["study_id"]).payload("finalists") is not None:
@@ -243,6 +255,10 @@ def _latency_table(context: StudyContext) -> LatencyTable:
         if config.lut:
             table = load_table(context.store, config.lut)
             table.require_fit(device.info)
+            if table.device.os_build != device.info.os_build:
+                context.reporter.warn(
+                    f"table {table.lut_id} was measured under {table.device.os_build}, this is {device.info.os_build}"
+                )
         else:
             settings = lut_settings(config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation)
             plan = LutPlan(context.space, settings)

@@ -84,7 +84,7 @@ class MadeUpTraining(InProcessExecutor):
 
 
 class ShortTraining(InProcessExecutor):
-    """Runs jobs really, but trains on few images and for one epoch.
+    """Runs jobs really, but trains shortly: those whose weights are kept for 4 epochs, the others on a few images.
 
     Args:
         log: Of the study.
@@ -105,7 +105,9 @@ class ShortTraining(InProcessExecutor):
         (given,) = job.arguments
         self.jobs.append((given, {event["kind"] for event in self.log.history()} if self.log else set()))
         if isinstance(given, TrainingJob):
-            given = replace(given, schedule=replace(given.schedule, train_images=256, epochs=1, bn_images=128))
+            images, epochs = (0, 4) if given.keep_weights_path else (256, 1)
+            schedule = replace(given.schedule, train_images=images, epochs=epochs, bn_images=256)
+            given = replace(given, schedule=schedule)
         return job.function(given)
 
 
@@ -123,7 +125,7 @@ def made_up_table(space: SearchSpace) -> LatencyTable:
         batch=1,
         settings={},
         entries=entries,
-        calibration=Calibration("affine", 1.1, 0.02, 4, 0.01),
+        calibration=Calibration("affine", 1.1, 0.02, networks=4, cv_error=0.01),
         validation=None,
         created_at_utc="2026-01-01T00:00:00+00:00",
     )
@@ -153,7 +155,7 @@ def tiny_space(*, kernels: tuple[int, ...] = (3, 5), widths: tuple[float, ...] =
 
 
 def made_up_objectives(space: SearchSpace, genomes: list[Genome]) -> FloatArray:
-    """Return errors 0..1 and latencies 1..5 ms, ``(n, 2)``: larger genes are better and slower, at rates of their own."""
+    """Return errors 0..1 and latencies 1..5 ms, ``(n, 2)``: larger genes are better and slower, at various rates."""
     top = np.maximum(np.asarray(space.cardinalities) - 1, 1)
     share = np.asarray(genomes, dtype=float).reshape(len(genomes), len(top)) / top
     gene = np.arange(len(top))

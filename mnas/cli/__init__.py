@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         result = app(args=given, prog_name="mnas", standalone_mode=False)
+        if result == EXIT_INTERRUPTED:  # typer's answer to Ctrl-C: it keeps the KeyboardInterrupt to itself
+            return _interrupted()
         return result if isinstance(result, int) else 0
     except MnasError as error:
         if is_debug:
@@ -42,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"mnas: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("\nmnas: interrupted; what was recorded stays, and a search goes on with --resume\n")
-        return EXIT_INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -51,6 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if is_debug:
             raise
         return _unexpected(error)
+
+
+def _interrupted() -> int:
+    sys.stderr.write("\nmnas: interrupted; what was recorded stays, and a search goes on with --resume\n")
+    return EXIT_INTERRUPTED
 
 
 def _unexpected(error: Exception) -> int:

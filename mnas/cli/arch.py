@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mnas.cli.options import FileOption, FormatOption
 from mnas.cli.output import Format, Result, emit
 
+if TYPE_CHECKING:
+    from mnas.layers import LayerSpec
+
 app = typer.Typer(help="List and show named networks.", no_args_is_help=True)
+_COLUMNS = ("layer", "op", "in", "out", "k", "s", "groups", "activation", "MACs", "params")
 
 
 @app.command("list")
@@ -54,22 +58,6 @@ def show(
     else:
         architecture = named_network(name, px)
     layers = layers_of(architecture)
-    columns = ("layer", "op", "in", "out", "k", "s", "groups", "activation", "MACs", "params")
-    rows = [
-        [
-            layer.name,
-            layer.op,
-            " + ".join("x".join(map(str, shape)) for shape in layer.in_shapes_chw),
-            "x".join(map(str, layer.out_shape_chw)),
-            layer.kernel_size,
-            layer.stride,
-            layer.groups,
-            layer.activation,
-            layer.macs,
-            layer.params,
-        ]
-        for layer in layers
-    ]
     document = {
         "arch_id": architecture.arch_id,
         "params": total_params(layers),
@@ -78,4 +66,19 @@ def show(
         "layers": [asdict(layer) for layer in layers],
     }
     title = f"{name}: {total_params(layers):,} parameters, {total_macs(layers):,} MACs, {architecture.arch_id[:12]}"
-    emit(Result(columns, rows, document, title), output_format, output)
+    emit(Result(_COLUMNS, [_row(layer) for layer in layers], document, title), output_format, output)
+
+
+def _row(layer: LayerSpec) -> list[object]:
+    return [
+        layer.name,
+        layer.op,
+        " + ".join("x".join(map(str, shape)) for shape in layer.in_shapes_chw),
+        "x".join(map(str, layer.out_shape_chw)),
+        layer.kernel_size,
+        layer.stride,
+        layer.groups,
+        layer.activation,
+        layer.macs,
+        layer.params,
+    ]

@@ -33,7 +33,7 @@ def build(
     device: DeviceOption = "host:ort",
     mode: Annotated[str, typer.Option("--mode", help="accurate or fast.")] = "accurate",
     rounds: Annotated[int, typer.Option("--rounds", min=3, help="Visits of each segment.")] = 6,
-    calibration: Annotated[int, typer.Option("--calibration", min=1, help="Networks to calibrate on.")] = 8,
+    calibration: Annotated[int, typer.Option("--calibration", min=1, help="Networks to calibrate on.")] = 12,
     validation: Annotated[int, typer.Option("--validation", min=2, help="Other networks to validate on.")] = 12,
     anew: Annotated[bool, typer.Option("--anew", help="Start a new table even if this one is there.")] = False,
     plan: PlanOption = False,
@@ -121,7 +121,7 @@ def _validation_result(table: LatencyTable, validation: Validation | None) -> Re
         rows.append([label, *(round(value, 4) for value in shares), round(e.kendall_tau, 4), round(e.spearman, 4)])
     c = table.calibration
     notes = [
-        f"{len(table.entries)} entries; {c.kind}: {c.scale:.4f} x sum + {c.intercept_ms:.4f} ms, {c.networks} networks",
+        f"{len(table.entries)} entries; prediction = {c.formula()}",
         f"validated on {validation.networks} other networks" if validation else "NOT VALIDATED: do not rely on it",
     ]
     document: dict[str, Any] = {

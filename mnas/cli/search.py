@@ -13,8 +13,8 @@ from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
 
 if TYPE_CHECKING:
     from mnas.config import StudyConfig
-    from mnas.store import Store
-    from search.study import Study
+    from mnas.space import SearchSpace
+    from search.training.schedule import TrainingSchedule
 
 
 def _option(*names: str, text: str) -> Any:
@@ -42,7 +42,7 @@ def search(
     lut: Annotated[str | None, _option("--lut", text="Id of a finished latency table to use.")] = None,
     lut_mode: Annotated[str | None, _option("--lut-mode", text="accurate (default) or fast.")] = None,
     lut_rounds: Annotated[int | None, _option("--lut-rounds", text="Visits of each segment (6).")] = None,
-    lut_calibration: Annotated[int | None, _option("--lut-calibration", text="Networks to calibrate on (8).")] = None,
+    lut_calibration: Annotated[int | None, _option("--lut-calibration", text="Networks to calibrate on (12).")] = None,
     lut_validation: Annotated[int | None, _option("--lut-validation", text="Networks to validate on (12).")] = None,
     seed: Annotated[int | None, _option("--seed", text="Seed of everything random (0).")] = None,
     resume: Annotated[str | None, _option("--resume", text="Go on with a study; without an ID, the newest.")] = None,
@@ -65,7 +65,7 @@ def search(
         given = {**read_config_file(config), **given}
     folder = output_folder(out)
     if plan:
-        emit(_plan(given), output_format, output)
+        emit(_plan(given, workers or os.cpu_count() or 1), output_format, output)
         return
     study_id = _run(given, folder, resume, workers or os.cpu_count() or 1, quiet)
     _tell(folder, study_id, output_format, output, quiet)
@@ -79,24 +79,17 @@ def _config_keys() -> set[str]:
 
 def _run(given: dict[str, Any], folder: Path, resume: str | None, workers: int, quiet: bool) -> str:
     """Run a study to its end and return its id."""
+    from mnas.config import make_config
     from search.executors.processes import ProcessExecutor
-    from search.study import open_store
+    from search.study import Study, open_store, resolve
 
     reporter = ConsoleReporter(quiet)
-    with open_store(folder, must_exist=resume is not None) as store:
-        study = _open_study(store, given, resume, reporter)
-        reporter.line(f"study {study.study_id} in {folder}; if it is interrupted: mnas search --resume --out {folder}")
-        with ProcessExecutor(workers) as executor:
+    with ProcessExecutor(workers) as executor:
+        config = resolve(make_config(given), reporter) if resume is None else None
+        with open_store(folder, must_exist=resume is not None) as store:
+            study = Study.create(store, config) if config else Study.resume(store, resume or "", given, reporter)
+            reporter.line(f"study {study.study_id} in {folder}; if interrupted: mnas search --resume --out {folder}")
             return study.run(folder, executor, reporter).study_id
-
-
-def _open_study(store: Store, given: dict[str, Any], resume: str | None, reporter: ConsoleReporter) -> Study:
-    from mnas.config import make_config
-    from search.study import Study, resolve
-
-    if resume is not None:
-        return Study.resume(store, resume, given, reporter)
-    return Study.create(store, resolve(make_config(given), reporter))
 
 
 def _tell(folder: Path, study_id: str, output_format: Format, output: Path | None, quiet: bool) -> None:
@@ -116,32 +109,54 @@ def _tell(folder: Path, study_id: str, output_format: Format, output: Path | Non
     say(f"next:    mnas study show {result.study_id} --out {folder}", quiet=quiet)
 
 
-def _plan(given: dict[str, Any]) -> Result:
+def _plan(given: dict[str, Any], workers: int) -> Result:
+    """Work out what a search would do; nothing is opened, fetched or measured."""
     from latency.on_device import lut_settings
     from latency.plan import LutPlan
     from mnas.config import make_config
     from mnas.spaces.presets import open_space
-    from search.study import resolve
 
-    config = resolve(make_config(given), ConsoleReporter(quiet=True))
+    asked = make_config(given)
+    data = "fashion" if asked.data == "auto" else asked.data
+    config = asked.model_copy(update={"data": data, "preset": data if asked.preset == "auto" else asked.preset})
     space = open_space(config.space, config.preset)
     settings = lut_settings(config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation)
-    counts = LutPlan(space, settings).counts()
-    document = {"config": config.model_dump(), "space_size": str(space.size()), "lut": counts, **_training_plan(config)}
+    counts, training = LutPlan(space, settings).counts(), _training_plan(config, space, workers)
+    document = {"config": config.model_dump(), "space_size": str(space.size()), "lut": counts, **training}
     rows: list[list[object]] = [["networks in the space", f"{space.size():.3g}"]]
     rows += [[f"latency table: {name.replace('_', ' ')}", value] for name, value in counts.items()]
-    rows += [[name.replace("_", " "), value] for name, value in _training_plan(config).items()]
+    rows += [[f"training: {name.replace('_', ' ')}", value] for name, value in training.items()]
     return Result(("what", "value"), rows, document, title=f"plan of a search on {config.device}")
 
 
-def _training_plan(config: StudyConfig) -> dict[str, Any]:
+_MS_PER_IMAGE, _MS_PER_IMAGE_AND_MMAC = 0.08, 0.2
+"""Training on one core of a 2025 server CPU, evaluation included; other machines differ by their speed."""
+
+
+def _images(schedule: TrainingSchedule) -> int:
+    """Images that a training sees; where the schedule takes all, those of the only data set that it does so for."""
+    return (schedule.train_images or 1_000) * schedule.epochs
+
+
+def _training_plan(config: StudyConfig, space: SearchSpace, workers: int) -> dict[str, Any]:
+    """Return counts and rough minutes of training, for networks of the space's mean size."""
+    import numpy as np
+
+    from mnas.counts import total_macs
+    from mnas.layers import layers_of
     from search.training.schedule import schedule_for
 
     is_small = config.training == "small"
     proxy, final = (schedule_for(config.data, purpose, is_small=is_small) for purpose in ("proxy", "final"))
+    rng = np.random.default_rng(0)
+    mmacs = np.mean([total_macs(layers_of(space.decode(space.sample(rng)))) for _ in range(50)]) / 1e6
+    trainings = config.finalists * config.finalist_seeds
+    images = config.budget * _images(proxy) + trainings * _images(final)
+    ms = images * (_MS_PER_IMAGE + _MS_PER_IMAGE_AND_MMAC * mmacs)
     return {
-        "candidates_trained": config.budget,
+        "candidates": config.budget,
         "schedule": proxy.fidelity,
-        "finalist_trainings": config.finalists * config.finalist_seeds,
+        "finalist_trainings": trainings,
         "final_schedule": final.fidelity,
+        "estimated_minutes": round(float(ms) / 60_000 / workers, 1),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mnas.cli.study_view import front_result, notes_of
 from mnas.jsonio import write_text_atomic
@@ -43,7 +43,7 @@ def _measured(result: StudyResult) -> list[FrontMember]:
     return [member for member in result.members if member.measured_ms is not None and member.val_error is not None]
 
 
-def _front_parts(result: StudyResult) -> list[Part]:
+def _front_series(result: StudyResult) -> list[Series]:
     done = [candidate for candidate in result.candidates if candidate.error is not None]
     finals = _measured(result)
     best = [member for member in finals if member.is_recommended]
@@ -54,7 +54,7 @@ def _front_parts(result: StudyResult) -> list[Part]:
         for other in member.ties_with
         if other in place and place[member.arch_id] < place[other]
     ]
-    series = [
+    return [
         Series(
             "candidates, short training, predicted ms",
             [candidate.predicted_ms for candidate in done],
@@ -79,6 +79,9 @@ def _front_parts(result: StudyResult) -> list[Part]:
             ties=ties,
         ),
     ]
+
+
+def _front_parts(result: StudyResult) -> list[Part]:
     marks = [(result.goal.target_ms, f"target {result.goal.target_ms:.3g} ms")] if result.goal else []
     axes = Axes("latency (ms)", "top-1 accuracy on val", x_log=True, vertical_marks=marks)
     caption = (
@@ -86,7 +89,7 @@ def _front_parts(result: StudyResult) -> list[Part]:
         "their seeds cannot tell them apart. Candidates were ranked on another split (rank-val) after short training."
     )
     parts: list[Part] = [
-        Figure(scatter(series, axes, title="Pareto front"), caption),
+        Figure(scatter(_front_series(result), axes, title="Pareto front"), caption),
         _members_table(result),
     ]
     return [*parts, *(Paragraph(note) for note in notes_of(result) if note not in result.notices)]
@@ -131,27 +134,26 @@ def _search_parts(result: StudyResult) -> list[Part]:
     return [Figure(figure, caption), *lost]
 
 
-def _table_parts(table: LatencyTable, networks: list[dict[str, float | str]]) -> list[Part]:
+def _table_parts(table: LatencyTable, networks: list[dict[str, Any]]) -> list[Part]:
     series = []
     for purpose, style in (("calibration", "hollow"), ("validation", "points")):
         chosen = [row for row in networks if row["purpose"] == purpose]
         series.append(
             Series(
                 f"{purpose} networks",
-                [table.calibration.apply(float(row["sum_ms"])) for row in chosen],
-                [float(row["measured_ms"]) for row in chosen],
-                y_intervals=[(float(row["low_ms"]), float(row["high_ms"])) for row in chosen],
-                labels=[str(row["arch_id"])[:12] for row in chosen],
+                [table.calibration.apply(row["sum_ms"], row["block_params"]) for row in chosen],
+                [row["measured_ms"] for row in chosen],
+                y_intervals=[(row["low_ms"], row["high_ms"]) for row in chosen],
+                labels=[row["arch_id"][:12] for row in chosen],
                 style="hollow" if style == "hollow" else "points",
             )
         )
     axes = Axes("predicted (ms)", "measured (ms)", diagonal=True, x_log=True, y_log=True)
     figure = scatter(series, axes, title="Predicted against measured latency")
-    c = table.calibration
     parts: list[Part] = [
         Paragraph(
-            f"Table {table.lut_id}: {len(table.entries)} segments of {table.space}; prediction = {c.scale:.4f} x sum + "
-            f"{c.intercept_ms:.4f} ms, fitted on {c.networks} networks."
+            f"Table {table.lut_id}: {len(table.entries)} segments of {table.space}; "
+            f"prediction = {table.calibration.formula()}."
         ),
         Figure(figure, "The table was neither built from nor calibrated on the validation networks."),
     ]

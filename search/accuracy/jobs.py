@@ -121,6 +121,25 @@ def run_training(job: TrainingJob) -> TrainingOutcome:
     )
 
 
+def require_training(outcome: Outcome) -> None:
+    """Refuse the outcome of a training that was stopped by something outside it, e.g. unreadable data.
+
+    What the network itself brings about is recorded instead: a loss that diverges, or a process that dies twice
+    (which is what running out of memory looks like).
+
+    Raises:
+        TrainingError: ``TRN05``: the message says what happened.
+    """
+    if not outcome.is_ok and not outcome.is_lost:
+        raise TrainingError(
+            "TRN05",
+            "a training could not be run",
+            value=outcome.error_message,
+            why="that is no fault of the network, so nothing is recorded against it",
+            fix="mend what the message says and go on with --resume",
+        )
+
+
 def training_outcome(job: TrainingJob, outcome: Outcome) -> TrainingOutcome:
     """Return what an executor gave for a training job; a lost worker becomes a failed outcome."""
     if isinstance(outcome.value, TrainingOutcome):

@@ -78,7 +78,9 @@ class ProxyTraining:
                     "the network could not be trained",
                     value=architecture.arch_id[:12],
                     why=one.error_message,
-                    fix="lower the schedule's lr" if one.diverged else "see the message; resume the study",
+                    fix="lower the schedule's lr"
+                    if one.diverged
+                    else "use a machine with more memory, or smaller networks",
                 )
         errors = [one.errors[self.split] for one in found]
         return AccuracyEstimate(

@@ -1,0 +1,52 @@
+"""What holds for every test: one thread a library, hypothesis without a clock, test data that is missed aloud."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Here, since numpy and torch read these once, when the first test module imports them.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+_NO_DATA = "MNAS_TEST_DATA is not set: this test did not run"
+
+# The same examples on every run and machine; `HYPOTHESIS_PROFILE=explore` looks for new ones.
+settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of the test data; without it the test is skipped, and the summary says so."""
+    folder = os.environ.get("MNAS_TEST_DATA")
+    if not folder:
+        pytest.skip(_NO_DATA)
+    if not Path(folder).is_dir():
+        pytest.fail(f"MNAS_TEST_DATA names no folder: {folder}")
+    return Path(folder)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that were skipped for want of test data, which ``-q`` would pass over."""
+    skipped = [report for report in terminalreporter.getreports("skipped") if _NO_DATA in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"WARNING: {len(skipped)} tests did not run: {_NO_DATA}", yellow=True, bold=True)
+        for report in skipped:
+            terminalreporter.write_line(f"  {report.nodeid}")
+
+
+@pytest.fixture(scope="session")
+def digits_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with a table of the digits preset, measured on this machine; to be read or copied alone."""
+    from mnas.cli import main
+
+    out = tmp_path_factory.mktemp("digits")
+    options = ["--rounds", "3", "--calibration", "4", "--validation", "4", "--quiet", "-o", str(out / "build.txt")]
+    assert main(["lut", "build", "--preset", "digits", "--mode", "fast", *options, "--out", str(out)]) == 0
+    (out / "build.txt").unlink()
+    return out
