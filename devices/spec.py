@@ -23,7 +23,8 @@ def _refuse(what: str, value: object, why: str, fix: str) -> ConfigError:
 
 
 def _refuse_runtime(runtime: str, known: tuple[str, ...], place: str) -> ConfigError:
-    return _refuse(f"no such runtime for {place}", runtime, f"known are {', '.join(dict.fromkeys(known))}", "use one of them")
+    names = ", ".join(dict.fromkeys(known))
+    return _refuse(f"no such runtime for {place}", runtime, f"known are {names}", "use one of them")
 
 
 @dataclass(frozen=True, slots=True)
