@@ -54,6 +54,12 @@ def write_bytes_atomic(path: Path, data: bytes) -> None:
         raise
 
 
+def remove_unfinished(path: Path) -> None:
+    """Remove what writers of a file left beside it when they were killed; nobody else may be writing it just now."""
+    for left in path.parent.glob(f".{path.name}.????????"):
+        left.unlink(missing_ok=True)
+
+
 def write_text_atomic(path: Path, text: str) -> None:
     """Write a UTF-8 text file whole or not at all."""
     write_bytes_atomic(path, text.encode("utf-8"))

@@ -22,10 +22,11 @@ from mnas.export.parity import (
     run_torch,
 )
 from mnas.export.tflite import write_tflite
-from mnas.jsonio import canonical_json, write_bytes_atomic, write_json_atomic, write_text_atomic
+from mnas.jsonio import canonical_json, remove_unfinished, write_bytes_atomic, write_json_atomic, write_text_atomic
 from mnas.modules import LayerModule, folded_weights
 
 ID_LENGTH = 12
+_FILES = ("architecture.json", "weights.pt", "model.onnx", "model.tflite", "card.json", "card.md")
 
 _CARD = """# Network {{ card.arch_id[:12] }}
 
@@ -88,6 +89,8 @@ def write_models(exports: Path, architecture: Architecture, module: LayerModule,
     import torch
 
     folder, weights = export_folder(exports, architecture.arch_id), folded_weights(module)
+    for name in _FILES:
+        remove_unfinished(folder / name)
     metadata = {"mnas.arch_id": architecture.arch_id, "mnas.architecture": canonical_json(architecture.to_json())}
     reference, reports, data = run_torch(module), {}, {}
     for model_format, write, run in (("onnx", write_onnx, run_onnx), ("tflite", write_tflite, run_tflite)):

@@ -1,0 +1,128 @@
+"""Calibration and validation: what is known comes back, and figures worked by hand agree."""
+
+import json
+from math import sqrt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latency.calibration import Calibration, calibrate
+from latency.validation import MeasuredNetworks, Validation, errors_of, validate
+from mnas.errors import LutError
+
+sums = st.lists(st.integers(10, 1000), min_size=4, max_size=20, unique=True).map(lambda xs: [x / 100 for x in xs])
+
+
+def params_of(sums):
+    """Parameters that have nothing to do with the sums."""
+    return [100_000 + 37_000 * (7 * i % 11) for i in range(len(sums))]
+
+
+@given(sums, st.floats(0.1, 10))
+def test_a_scale_comes_back_without_an_intercept(sums, scale):
+    found = calibrate(sums, params_of(sums), [scale * x for x in sums])
+    assert found.scale == pytest.approx(scale)
+    assert found.apply(2.0, 250_000) == pytest.approx(2 * scale)
+    assert found.networks == len(sums)
+    assert found.cv_error == pytest.approx(0, abs=1e-9)
+
+
+@given(sums, st.floats(0.1, 10), st.floats(0.5, 5))
+def test_an_intercept_comes_back_where_there_is_one(sums, scale, intercept):
+    found = calibrate(sums, params_of(sums), [scale * x + intercept for x in sums])
+    assert found.kind != "scale"
+    assert (found.scale, found.intercept_ms) == (pytest.approx(scale), pytest.approx(intercept))
+    assert found.apply(3.0, 0) == pytest.approx(3 * scale + intercept)
+
+
+@given(sums.filter(lambda xs: len(xs) >= 8), st.floats(0.5, 2), st.floats(0, 1), st.floats(1, 5))
+def test_a_price_of_weights_comes_back_where_there_is_one(sums, scale, intercept, price):
+    params = params_of(sums)
+    measured = [scale * x + price * n / 1e6 + intercept for x, n in zip(sums, params, strict=True)]
+    found = calibrate(sums, params, measured)
+    assert found.kind == "weights"
+    assert found.per_mparam_ms == pytest.approx(price, rel=1e-4)
+    assert found.apply(3.0, 2_000_000) == pytest.approx(3 * scale + 2 * price + intercept, rel=1e-4)
+    assert calibrate(sums[:7], params[:7], measured[:7]).kind != "weights"
+
+
+def test_what_is_richer_must_pay():
+    # Off by 1 % up and down in turn: nothing fits better than a scale, as cross-validation sees.
+    xs = [float(x) for x in range(1, 11)]
+    found = calibrate(xs, params_of(xs), [x * (1.01 if i % 2 else 0.99) for i, x in enumerate(xs)])
+    assert (found.kind, found.intercept_ms, found.per_mparam_ms) == ("scale", 0.0, 0.0)
+    assert 0.005 < found.cv_error < 0.02
+
+
+def test_few_networks_give_a_scale_and_none_gives_the_sum_itself():
+    assert calibrate([], [], []) == Calibration()
+    assert Calibration().apply(1.25, 10**6) == 1.25
+    one = calibrate([2.0], [100], [3.0])
+    assert (one.kind, one.scale, one.networks, one.cv_error) == ("scale", pytest.approx(1.5), 1, 0.0)
+    assert calibrate([1.0, 2.0, 4.0], [1, 2, 3], [2.0, 3.0, 5.0]).kind == "scale"
+
+
+def test_the_relative_error_is_what_is_fitted():
+    # Minimising sum((s * x / y - 1)^2) over s gives sum(x / y) / sum((x / y)^2).
+    assert calibrate([1.0, 10.0], [0, 0], [2.0, 10.0]).scale == pytest.approx(1.5 / 1.25)
+
+
+@pytest.mark.parametrize("sums", [[-1.0, -2.0], [0.0, 0.0], [-3.0]])
+def test_a_scale_that_is_not_positive_is_refused(sums):
+    with pytest.raises(LutError, match=r"LUT06.*contradict") as caught:
+        calibrate(sums, [1, 2][: len(sums)], [1.0, 2.0][: len(sums)])
+    assert caught.value.exit_code == 6
+
+
+def test_a_falling_line_is_refused():
+    with pytest.raises(LutError, match="LUT06"):
+        calibrate([1.0, 2.0, 3.0, 4.0], [1, 1, 1, 1], [40.0, 30.0, 20.0, 10.0])
+
+
+def test_a_calibration_survives_json_and_says_its_formula():
+    found = Calibration("weights", 1.5, 0.25, 2.0, 9, 0.01)
+    assert Calibration(**json.loads(json.dumps(found.to_json()))) == found
+    assert found.apply(2.0, 500_000) == pytest.approx(1.5 * 2 + 0.25 + 2.0 / 2)
+    for part in ("1.5", "0.25", "2.0", "9 networks"):
+        assert part in found.formula()
+
+
+def test_errors_worked_by_hand():
+    # Relative errors 0, +4 %, -8 %, +20 %. Predicted order 1 4 2 3 of measured 1 2 3 4: two of six pairs swapped.
+    found = errors_of([1.0, 2.08, 1.84, 2.04], [1.0, 2.0, 2.0, 1.7])
+    assert found.mape == pytest.approx(0.08)
+    assert found.bias == pytest.approx(0.04)
+    assert found.rmse_ms == pytest.approx(sqrt((0.08**2 + 0.16**2 + 0.34**2) / 4))
+    assert (found.within_5, found.within_10) == (0.5, 0.75)
+    swapped = errors_of([1.0, 4.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0])
+    assert swapped.kendall_tau == pytest.approx((4 - 2) / 6)
+    assert swapped.spearman == pytest.approx(1 - 6 * (4 + 1 + 1) / (4 * 15))
+
+
+@given(sums)
+def test_order_is_all_that_rank_correlations_see(sums):
+    ordered = sorted(sums)
+    assert errors_of([x**2 for x in ordered], ordered).kendall_tau == pytest.approx(1)
+    assert errors_of([-x for x in ordered], ordered).spearman == pytest.approx(-1)
+    assert errors_of(sums, sums).mape == 0
+
+
+def test_constant_predictions_and_measurements_have_no_order():
+    for predicted, measured in (([2.0, 2.0, 2.0], [1.0, 2.0, 3.0]), ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0])):
+        found = errors_of(predicted, measured)
+        assert (found.kendall_tau, found.spearman) == (0.0, 0.0)
+
+
+def test_baselines_are_fitted_on_the_calibration_networks_alone():
+    fitted = MeasuredNetworks([1.0, 3.0], [1.0, 3.0], [100, 300], [2.0, 4.0])
+    held_out = MeasuredNetworks([2.0, 5.0], [2.2, 4.5], [200, 500], [2.0, 5.0])
+    found = validate(fitted, held_out)
+    assert found.networks == 2
+    assert found.constant.mape == pytest.approx((0.5 + 0.4) / 2)  # 3 ms for both
+    assert found.macs_linear.mape == pytest.approx((0.5 + 0.2) / 2)  # MACs / 100 + 1: 3 and 6 ms
+    assert found.plain_sum.mape == 0
+    assert found.table.mape == pytest.approx((0.1 + 0.1) / 2)
+    assert found.relative_sd == pytest.approx(0.1)
+    assert found.constant.kendall_tau == 0
+    assert Validation.from_json(json.loads(json.dumps(found.to_json()))) == found
