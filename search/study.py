@@ -17,7 +17,7 @@ from latency.table import LatencyTable, load_table
 from mnas.config import StudyConfig, make_config, merge_for_resume
 from mnas.errors import ConfigError, DataError, LutError, StudyError
 from mnas.export.folder import write_card
-from mnas.jsonio import canonical_json, sha256_json, write_json_atomic
+from mnas.jsonio import canonical_json, remove_unfinished, sha256_json, write_json_atomic
 from mnas.spaces.presets import open_space
 from mnas.store import FILE_NAME, Store, utc_now
 from search.candidate import Candidate
@@ -224,6 +224,7 @@ class Study:
             if member.export is not None:
                 architecture = context.architecture(member.candidate.genome)
                 write_card(context.exports, make_card(result, member, architecture, context.dataset, table))
+        remove_unfinished(context.out / "front.json")
         write_json_atomic(context.out / "front.json", result.front_json())
         self.store.execute("UPDATE study SET status = 'finished' WHERE study_id = ?", (self.study_id,))
         shutil.rmtree(context.work, ignore_errors=True)

@@ -111,7 +111,10 @@ class ShortTraining(InProcessExecutor):
         return job.function(given)
 
 
-def made_up_table(space: SearchSpace) -> LatencyTable:
+_AFFINE = Calibration("affine", scale=1.1, intercept_ms=0.02, networks=4, cv_error=0.01)
+
+
+def made_up_table(space: SearchSpace, calibration: Calibration = _AFFINE) -> LatencyTable:
     """Return a complete table of a space; what a segment takes, 0.5..1.5 ms, comes from the hash of its key."""
     entries = {}
     for segment in space.segments():
@@ -125,7 +128,7 @@ def made_up_table(space: SearchSpace) -> LatencyTable:
         batch=1,
         settings={},
         entries=entries,
-        calibration=Calibration("affine", 1.1, 0.02, networks=4, cv_error=0.01),
+        calibration=calibration,
         validation=None,
         created_at_utc="2026-01-01T00:00:00+00:00",
     )
