@@ -127,6 +127,7 @@ class ConsoleReporter:
         self._is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._started = time.monotonic()
         self._what, self._what_since, self._shown, self._open = "", 0.0, -1e9, False
+        self._last = self._started
 
     def line(self, text: str) -> None:
         """Say something once."""
@@ -141,8 +142,8 @@ class ConsoleReporter:
         """Say how much of something is done, and when it will be at this rate."""
         now = time.monotonic()
         if what != self._what:
-            self._what, self._what_since, self._shown = what, now, -1e9
-        is_last = done >= total
+            self._what, self._what_since, self._shown = what, self._last, -1e9
+        is_last, self._last = done >= total, now
         if self._quiet or (not is_last and now - self._shown < (0.1 if self._is_terminal else self._EVERY_S)):
             return
         self._shown = now
@@ -156,6 +157,7 @@ class ConsoleReporter:
             self._write(text + "\n")
 
     def _write(self, text: str) -> None:
+        self._last = time.monotonic()
         sys.stderr.write(("\r\x1b[K" if self._open else "") + text)
         sys.stderr.flush()
         self._open = False
