@@ -39,7 +39,7 @@ def _session(device_spec: str, out: Path, seed: int) -> dict[str, list[float]]:
         artifacts = {name: write_network(one, out, device.model_format) for name, one in networks.items()}
         session = device.measure(artifacts, seed=seed)
     found = {name: list(np.quantile(one.samples_ms, (0.2, 0.5))) for name, one in session.networks.items()}
-    return found | {f"ours:{name}": [value, value] for name, value in session.reference_ms.items()}
+    return found | {f"ours:{name}": [value, value] for name, value in session.about["reference_ms"].items()}
 
 
 def _cv(sessions: list[dict[str, list[float]]], prefix: str, references: str, column: int = 0) -> float:

@@ -106,3 +106,7 @@ class Session:
     protocol: dict[str, Any]
     verdict: Verdict
     reasons: tuple[str, ...] = field(default=())
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything but the measurements, as JSON."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "measurements"}

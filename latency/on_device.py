@@ -70,25 +70,12 @@ class MeasuringSession:
 
     Attributes:
         networks: By the caller's key.
-        reference_ms: Raw quantile of each reference network.
-        reference_nominal_ms: Geometric mean of the stored nominals.
-        conditions_before: Of the device.
-        conditions_after: Of the device.
-        protocol: Settings of the protocol.
-        started_at_utc: ISO 8601.
-        verdict: Of the whole session.
-        reasons: Why it is not ``ok``.
+        about: Device key, start, references, conditions, protocol, verdict and reasons, as
+            `devices.measurement.Session.describe` gives them.
     """
 
     networks: dict[str, MeasuredLatency]
-    reference_ms: dict[str, float]
-    reference_nominal_ms: float
-    conditions_before: dict[str, Any]
-    conditions_after: dict[str, Any]
-    protocol: dict[str, Any]
-    started_at_utc: str
-    verdict: str
-    reasons: tuple[str, ...]
+    about: dict[str, Any]
 
 
 class OnDevice:
@@ -156,14 +143,4 @@ class OnDevice:
             found = session.measurements[artifact.sha256]
             low, high = found.interval_ms or (0.0, 0.0)
             networks[key] = MeasuredLatency(found.latency_ms, low, high, found.verdict, found.reasons, found.samples_ms)
-        return MeasuringSession(
-            networks=networks,
-            reference_ms=session.reference_ms,
-            reference_nominal_ms=session.reference_nominal_ms,
-            conditions_before=session.conditions_before,
-            conditions_after=session.conditions_after,
-            protocol=session.protocol,
-            started_at_utc=session.started_at_utc,
-            verdict=session.verdict,
-            reasons=session.reasons,
-        )
+        return MeasuringSession(networks, session.describe())

@@ -164,13 +164,13 @@ def measure_finalists(context: StudyContext, device: OnDevice, exported: dict[st
     }
     context.reporter.line(f"measuring {len(artifacts)} exported networks on {device.info.device_id}")
     session = device.measure(artifacts, seed=derive_seed(context.config.seed, "measuring finalists"))
-    for reason in session.reasons:
+    for reason in session.about["reasons"]:
         context.reporter.warn(f"measuring session: {reason}")
     context.log.append("measured", _session_event(session))
 
 
 def _session_event(session: MeasuringSession) -> dict[str, Any]:
-    value = asdict(session)
-    for network in value["networks"].values():
+    networks = {arch_id: asdict(network) for arch_id, network in session.networks.items()}
+    for network in networks.values():
         network["samples_ms"] = [round(sample, 6) for sample in network["samples_ms"]]
-    return value
+    return {"networks": networks, **session.about}

@@ -11,7 +11,7 @@ from mnas.architecture import ACTIVATIONS, Block
 from mnas.errors import ExportError
 from mnas.export.onnx import IR_VERSION, OPSET, write_onnx
 from mnas.export.parity import check_parity, run_onnx, run_torch, settle_batch_norm
-from mnas.layers import LayerBuilder, layers_of, layers_of_blocks
+from mnas.layers import layers_of, layers_of_blocks
 from mnas.modules import LayerModule, build_module, folded_weights
 from mnas.named_networks import NAMED_NETWORKS, named_network
 from mnas.weights import random_weights
@@ -54,26 +54,9 @@ def test_every_activation(activation):
         assert report.output_range > 0
 
 
-def dag():
-    """A graph with every operator: slice, concat, shuffle, add, scale, grouped and dilated convolutions."""
-    builder = LayerBuilder((12, 15, 18))
-    grouped = builder.conv("grouped", -1, 24, kernel_size=3, groups=4, activation="swish", norm="none")
-    dilated = builder.conv("dilated", grouped, 24, kernel_size=3, dilation=2, groups=24, activation="hsigmoid")
-    left, right = builder.slice("left", grouped, 0, 10), builder.slice("right", dilated, 7, 21)
-    mixed = builder.shuffle("shuffle", builder.concat("concat", (left, right, left)), 2)
-    narrow = builder.conv("narrow", mixed, 24, norm="none")
-    total = builder.add("add", narrow, grouped, "relu6")
-    gate = builder.conv("gate", builder.pool("gate_pool", total), 24, norm="none", activation="sigmoid")
-    wide = builder.conv("wide", builder.scale("scale", total, gate), 48, kernel_size=5, stride=2, groups=24)
-    first = builder.linear("first", builder.pool("pool", wide), 9, "hswish")
-    second = builder.slice("part", builder.concat("pair", (first, builder.add("twice", first, first))), 3, 16)
-    builder.linear("last", second, 7)
-    return tuple(builder.layers)
-
-
-def test_every_operator():
+def test_every_operator(every_operator):
     torch.manual_seed(0)
-    layers = dag()
+    layers = every_operator
     data = assert_parity(layers, LayerModule(layers), (12, 15, 18))
     assert {"Slice", "Concat", "Transpose", "Add", "Mul"} <= {
         node.op_type for node in onnx.load_from_string(data).graph.node
@@ -110,8 +93,8 @@ def test_the_file_says_what_it_is():
     assert all(tensor.HasField("raw_data") for tensor in model.graph.initializer)
 
 
-def test_equal_networks_give_equal_bytes():
-    layers = dag()
+def test_equal_networks_give_equal_bytes(every_operator):
+    layers = every_operator
     first = write_onnx(layers, random_weights(layers, np.random.default_rng(5)), metadata={"a": "1", "b": "2"})
     second = write_onnx(layers, random_weights(layers, np.random.default_rng(5)), metadata={"b": "2", "a": "1"})
     assert first == second

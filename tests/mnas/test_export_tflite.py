@@ -78,27 +78,10 @@ def test_every_activation(activation):
         assert report.output_range > 0
 
 
-def dag():
-    """A graph with every operator: slice, concat, shuffle, add, scale, grouped and dilated convolutions."""
-    builder = LayerBuilder((12, 15, 18))
-    grouped = builder.conv("grouped", -1, 24, kernel_size=3, groups=4, activation="swish", norm="none")
-    dilated = builder.conv("dilated", grouped, 24, kernel_size=3, dilation=2, groups=24, activation="hsigmoid")
-    left, right = builder.slice("left", grouped, 0, 10), builder.slice("right", dilated, 7, 21)
-    mixed = builder.shuffle("shuffle", builder.concat("concat", (left, right, left)), 2)
-    narrow = builder.conv("narrow", mixed, 24, norm="none")
-    total = builder.add("add", narrow, grouped, "relu6")
-    gate = builder.conv("gate", builder.pool("gate_pool", total), 24, norm="none", activation="sigmoid")
-    wide = builder.conv("wide", builder.scale("scale", total, gate), 48, kernel_size=5, stride=2, groups=24)
-    first = builder.linear("first", builder.pool("pool", wide), 9, "hswish")
-    second = builder.slice("part", builder.concat("pair", (first, builder.add("twice", first, first))), 3, 16)
-    builder.linear("last", second, 7)
-    return tuple(builder.layers)
-
-
 @pytest.mark.parametrize("runner", [run_tflite, run_plain])
-def test_every_operator(runner):
+def test_every_operator(runner, every_operator):
     torch.manual_seed(0)
-    layers = dag()
+    layers = every_operator
     module = LayerModule(layers)
     settle_batch_norm(module, (12, 15, 18), 0)
     data = write_tflite(layers, folded_weights(module))
@@ -107,19 +90,19 @@ def test_every_operator(runner):
     assert report.moves >= 0.1
 
 
-def test_operator_versions_are_the_least_that_do():
+def test_operator_versions_are_the_least_that_do(every_operator):
     # Source: LiteRT, tflite/tools/versioning/op_version.cc: grouped 6, dilated depthwise 2, else 1 for float32.
-    layers = dag()
+    layers = every_operator
     _, operators = read(write_tflite(layers, random_weights(layers, np.random.default_rng(0))))
     versions = {(name, version) for name, version in operators}
     assert {("CONV_2D", 1), ("CONV_2D", 6), ("DEPTHWISE_CONV_2D", 1), ("DEPTHWISE_CONV_2D", 2)} <= versions
     assert {version for name, version in versions if "CONV" not in name} == {1}
 
 
-def test_xnnpack_takes_a_whole_network():
+def test_xnnpack_takes_a_whole_network(every_operator):
     architecture = named_network("mobilenetv3-small", 64, 10)
     layers = layers_of(architecture)
-    for part in (layers, dag()):
+    for part in (layers, every_operator):
         interpreter = Interpreter(model_content=write_tflite(part, random_weights(part, np.random.default_rng(0))))
         interpreter.allocate_tensors()
         delegates = [op for op in interpreter._get_ops_details() if op["op_name"] == "DELEGATE"]
@@ -194,8 +177,8 @@ def test_the_file_says_what_it_is():
     assert interpreter.get_signature_runner("serving_default")(input=image)["output"].shape == (1, 10, 12, 4)
 
 
-def test_weights_lie_at_multiples_of_16_bytes():
-    layers = dag()
+def test_weights_lie_at_multiples_of_16_bytes(every_operator):
+    layers = every_operator
     weights = random_weights(layers, np.random.default_rng(0))
     data = write_tflite(layers, weights, metadata={"odd": "xyz"})
     model = schema.Model.GetRootAs(data, 0)
@@ -208,8 +191,8 @@ def test_weights_lie_at_multiples_of_16_bytes():
     assert all(start % 16 == 0 for start in starts)
 
 
-def test_equal_networks_give_equal_bytes():
-    layers = dag()
+def test_equal_networks_give_equal_bytes(every_operator):
+    layers = every_operator
     first = write_tflite(layers, random_weights(layers, np.random.default_rng(5)), metadata={"a": "1", "b": "2"})
     second = write_tflite(layers, random_weights(layers, np.random.default_rng(5)), metadata={"b": "2", "a": "1"})
     assert first == second
