@@ -8,10 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from devices.testing import SimulatedDevice
-from latency.calibration import Calibration
-from latency.key import segment_key
-from latency.table import LatencyTable, LutEntry
 from mnas.jsonio import sha256_json
 from mnas.space import Genome, SearchSpace
 from mnas.spaces.mobilenetv3 import MobileNetV3Choices, MobileNetV3Space, StageChoices
@@ -109,29 +105,6 @@ class ShortTraining(InProcessExecutor):
             schedule = replace(given.schedule, train_images=images, epochs=epochs, bn_images=256)
             given = replace(given, schedule=schedule)
         return job.function(given)
-
-
-_AFFINE = Calibration("affine", scale=1.1, intercept_ms=0.02, networks=4, cv_error=0.01)
-
-
-def made_up_table(space: SearchSpace, calibration: Calibration = _AFFINE) -> LatencyTable:
-    """Return a complete table of a space; what a segment takes, 0.5..1.5 ms, comes from the hash of its key."""
-    entries = {}
-    for segment in space.segments():
-        ms = 0.5 + _share(segment_key(segment))
-        entries[segment] = LutEntry(ms, 0.9 * ms, 1.1 * ms, 10, "ok")
-    return LatencyTable(
-        lut_id="lut1-madeup",
-        space=space.name,
-        device=SimulatedDevice().info,
-        dtype="float32",
-        batch=1,
-        settings={},
-        entries=entries,
-        calibration=calibration,
-        validation=None,
-        created_at_utc="2026-01-01T00:00:00+00:00",
-    )
 
 
 def tiny_space(*, kernels: tuple[int, ...] = (3, 5), widths: tuple[float, ...] = (0.5, 1.0)) -> MobileNetV3Space:

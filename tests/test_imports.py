@@ -50,9 +50,8 @@ def forbidden(module, tree):
         return []
     own = LAYERS.index(module.split(".")[0])
     bad = [one for one in found if LAYERS.index(one.split(".")[0]) > own or is_cli(one)]
-    # A search sees devices through latency alone; what stands in for one in tests may be built on its like.
-    seen = {one for one in found if one.startswith("devices")} if module.startswith("search.") else set()
-    bad += [one for one in seen if not (module == "search.testing" and one.startswith("devices.testing"))]
+    # A search sees devices through latency alone.
+    bad += [one for one in found if one.startswith("devices")] if module.startswith("search.") else []
     return sorted(bad)
 
 

@@ -6,10 +6,11 @@ import statistics
 import pytest
 
 from latency.calibration import Calibration
+from latency.testing import made_up_table
 from mnas.errors import ConfigError, LutError
 from mnas.spaces.presets import open_space
 from search.goal import Goal, set_goal
-from search.testing import made_up_table, tiny_space
+from search.testing import tiny_space
 
 SPACE = tiny_space()
 TABLE = made_up_table(SPACE)

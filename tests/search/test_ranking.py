@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from latency.testing import made_up_table
 from mnas.errors import StudyError
 from search.executors.executor import Outcome
 from search.goal import set_goal
@@ -11,7 +12,7 @@ from search.ranking import Ranking
 from search.result import load_result
 from search.reward import mnasnet_reward
 from search.study import Study
-from search.testing import MadeUpTraining, made_up_table
+from search.testing import MadeUpTraining
 
 
 @pytest.fixture(scope="module")

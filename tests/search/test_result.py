@@ -5,12 +5,12 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from latency.testing import made_up_table
 from mnas.errors import StudyError
 from search.accuracy.jobs import TrainingOutcome
 from search.goal import set_goal
 from search.ranking import Ranking
 from search.result import load_result
-from search.testing import made_up_table
 from search.training.trainer import Evaluation
 
 
