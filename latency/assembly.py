@@ -27,15 +27,20 @@ Measured = Mapping[Probe | Genome, Measurement]
 
 def _entry(parts: SegmentProbes, measured: Measured) -> LutEntry | None:
     """Return ``main - sum(edges) / 2`` with the interval of the difference, or ``None`` where a part has no number."""
-    main, edges = measured[parts.main], [measured[edge] for edge in parts.edges]
-    values = [(m.latency_ms, m.interval_ms) for m in (main, *edges)]
-    if any(latency is None or interval is None for latency, interval in values):
-        return None
-    numbers = [(latency, (interval[1] - interval[0]) / 2) for latency, interval in values if latency and interval]
-    latency = numbers[0][0] - sum(ms for ms, _ in numbers[1:]) / 2
-    half = sqrt(numbers[0][1] ** 2 + sum((width / 2) ** 2 for _, width in numbers[1:]))
-    verdict = next((m.verdict for m in (main, *edges) if m.verdict != "ok"), "ok")
-    return LutEntry(latency, latency - half, latency + half, len(main.samples_ms), verdict)
+    shares: dict[Probe, float] = {parts.main: 1.0}
+    for edge in parts.edges:  # both edges may be one and the same probe, and then err alike
+        shares[edge] = shares.get(edge, 0.0) - 0.5
+    latency, variance, verdict = 0.0, 0.0, "ok"
+    for probe, share in shares.items():
+        measurement = measured[probe]
+        if measurement.latency_ms is None or measurement.interval_ms is None:
+            return None
+        low, high = measurement.interval_ms
+        latency += share * measurement.latency_ms
+        variance += (share * (high - low) / 2) ** 2
+        verdict = measurement.verdict if verdict == "ok" else verdict
+    half = sqrt(variance)
+    return LutEntry(latency, latency - half, latency + half, len(measured[parts.main].samples_ms), verdict)
 
 
 def _entries(plan: LutPlan, measured: Measured) -> dict[Segment, LutEntry]:
@@ -105,8 +110,16 @@ def _columns(rows: Sequence[_NetworkRow], purpose: str, calibration: Calibration
     )
 
 
+def _entry_row(lut_id: str, segment: Segment, entry: LutEntry) -> tuple[object, ...]:
+    """Return the columns of ``lut_entry``."""
+    key, text = segment_key(segment), canonical_json(segment_to_json(segment))
+    return (lut_id, key, text, entry.latency_ms, entry.low_ms, entry.high_ms, entry.samples, entry.verdict)
+
+
 def finish_table(store: Store, lut_id: str, plan: LutPlan, measured: Measured) -> None:
     """Work out entries, calibration and validation, and mark the table as ready, all in one transaction.
+
+    A table that is ready by then stays as it is.
 
     Raises:
         LutError: ``LUT05`` segments without a number, ``LUT06`` a calibration that is none.
@@ -114,30 +127,24 @@ def finish_table(store: Store, lut_id: str, plan: LutPlan, measured: Measured) -
     entries = _entries(plan, measured)
     rows = _networks(plan, measured, entries)
     fitting = [row for row in rows if row.purpose == "calibration"]
+    fastest = segments_of(plan.space.decode(plan.space.cheapest(lambda segment: entries[segment].latency_ms)))
     calibration = calibrate(
-        [row.sum_ms for row in fitting], [row.block_params for row in fitting], [row.measured_ms for row in fitting]
+        [row.sum_ms for row in fitting],
+        [row.block_params for row in fitting],
+        [row.measured_ms for row in fitting],
+        fastest=(sum(entries[s].latency_ms for s in fastest), sum(block_params(s) for s in fastest)),
     )
     fitted, held_out = (_columns(rows, purpose, calibration) for purpose in ("calibration", "validation"))
     validation = validate(fitted, held_out) if len(fitted.sums_ms) > 1 and len(held_out.sums_ms) > 1 else None
     with store.transaction() as sql:
+        if sql.execute("SELECT status FROM lut WHERE lut_id = ?", (lut_id,)).fetchone()["status"] == "ready":
+            return  # another process was first, and studies may rest on what it wrote
         sql.executemany(
-            "INSERT OR REPLACE INTO lut_entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    lut_id,
-                    segment_key(segment),
-                    canonical_json(segment_to_json(segment)),
-                    entry.latency_ms,
-                    entry.low_ms,
-                    entry.high_ms,
-                    entry.samples,
-                    entry.verdict,
-                )
-                for segment, entry in entries.items()
-            ],
+            "INSERT INTO lut_entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [_entry_row(lut_id, segment, entry) for segment, entry in entries.items()],
         )
         sql.executemany(
-            "INSERT OR REPLACE INTO lut_network VALUES (:lut_id, :arch_id, :purpose, :genome_json, :macs, "
+            "INSERT INTO lut_network VALUES (:lut_id, :arch_id, :purpose, :genome_json, :macs, "
             ":block_params, :sum_ms, :measured_ms, :low_ms, :high_ms)",
             [{"lut_id": lut_id, **asdict(row)} for row in rows],
         )

@@ -81,13 +81,37 @@ def _cross_validate(columns: FloatArray, measured: FloatArray) -> float:
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
-def calibrate(sums_ms: Sequence[float], block_params: Sequence[int], measured_ms: Sequence[float]) -> Calibration:
+def _fitted(kind: str, sums: FloatArray, mparams: FloatArray, measured: FloatArray) -> tuple[float, float, float]:
+    """Return scale, intercept and price; those that the kind does not have are 0."""
+    values = [*(float(value) for value in _fit(_columns(kind, sums, mparams), measured)), 0.0, 0.0]
+    return values[0], values[1], values[2]
+
+
+def _is_sane(fitted: tuple[float, float, float], plain: float, fastest: tuple[float, int] | None) -> bool:
+    scale, intercept, price = fitted
+    if fastest is None:
+        return scale > 0
+    sum_ms, params = fastest
+    return scale > 0 and scale * sum_ms + price * params / 1e6 + intercept >= 0.5 * plain * sum_ms
+
+
+def calibrate(
+    sums_ms: Sequence[float],
+    block_params: Sequence[int],
+    measured_ms: Sequence[float],
+    *,
+    fastest: tuple[float, int] | None = None,
+) -> Calibration:
     """Fit the calibration on whole networks; a richer kind must beat the simpler one in cross-validation by a tenth.
+
+    A richer kind is passed over, too, where it would say that the space's fastest network, which no calibration network
+    may be near, takes less than half of what the scale alone says.
 
     Args:
         sums_ms: Sums of the table's entries.
         block_params: Parameters of the blocks between stem and head.
         measured_ms: Measured latencies.
+        fastest: Sum of entries, and block parameters, of the network of the space with the least sum.
 
     Raises:
         LutError: ``LUT06``: the fit is not a latency (a scale that is not positive).
@@ -97,19 +121,19 @@ def calibrate(sums_ms: Sequence[float], block_params: Sequence[int], measured_ms
     if len(sums) == 0:
         return Calibration()
     best, error = "scale", _cross_validate(_columns("scale", sums, mparams), measured)
+    plain = _fitted("scale", sums, mparams, measured)[0]
     for kind in ("affine", "weights"):
         if len(sums) >= _FEWEST_NETWORKS[kind]:
             own = _cross_validate(_columns(kind, sums, mparams), measured)
-            if own < _RICHER_MUST_WIN_BY * error:
+            if own < _RICHER_MUST_WIN_BY * error and _is_sane(_fitted(kind, sums, mparams, measured), plain, fastest):
                 best, error = kind, own
-    fitted = [*_fit(_columns(best, sums, mparams), measured), 0.0, 0.0]
-    scale, intercept, price = (float(value) for value in fitted[:3])
+    scale, intercept, price = _fitted(best, sums, mparams, measured)
     if not scale > 0:
         raise LutError(
             "LUT06",
             "the calibration networks contradict the table",
             value=f"scale {scale:.4g}",
             why="a longer sum of blocks would mean a faster network",
-            fix="build the table anew on a quieter machine",
+            fix="build the table anew on a quieter machine: mnas lut build --anew",
         )
     return Calibration(best, scale, intercept, price, len(sums), error)

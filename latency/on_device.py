@@ -53,7 +53,8 @@ class MeasuredLatency:
         high_ms: Upper end of the 95 % interval.
         verdict: ``ok``, ``noisy``, ``drifted``, ``throttled`` or ``invalid``.
         reasons: Why it is not ``ok``.
-        samples_ms: Raw timed runs.
+        samples_ms: Raw timed runs, in order of time.
+        rounds: Round of each of them.
     """
 
     ms: float | None
@@ -62,6 +63,7 @@ class MeasuredLatency:
     verdict: str
     reasons: tuple[str, ...]
     samples_ms: tuple[float, ...]
+    rounds: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,5 +144,13 @@ class OnDevice:
         for key, artifact in artifacts.items():
             found = session.measurements[artifact.sha256]
             low, high = found.interval_ms or (0.0, 0.0)
-            networks[key] = MeasuredLatency(found.latency_ms, low, high, found.verdict, found.reasons, found.samples_ms)
+            networks[key] = MeasuredLatency(
+                ms=found.latency_ms,
+                low_ms=low,
+                high_ms=high,
+                verdict=found.verdict,
+                reasons=found.reasons,
+                samples_ms=found.samples_ms,
+                rounds=found.rounds,
+            )
         return MeasuringSession(networks, session.describe())

@@ -18,8 +18,6 @@ def make_card(
     """Return ``card.json`` of a finalist; docs/contracts.md describes the keys."""
     layers = layers_of(architecture)
     channels, px, _ = architecture.input_shape_chw
-    place = member.exported_index
-    exported_test = member.test_errors[place] if place < len(member.test_errors) else None
     return {
         "schema": "mnas.card/1",
         "arch_id": member.arch_id,
@@ -48,13 +46,13 @@ def make_card(
             "device_key": table.device_key,
             "is_simulated": table.device.is_simulated,
         },
-        "accuracy": _accuracy(member, exported_test),
+        "accuracy": _accuracy(member),
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
         "versions": result.versions,
     }
 
 
-def _accuracy(member: FrontMember, exported_test: float | None) -> list[dict[str, Any]]:
+def _accuracy(member: FrontMember) -> list[dict[str, Any]]:
     """Return one row for each split, and one for the weights that are exported; seeds are texts, being 63 bits long."""
     seeds = [str(seed) for seed in member.seeds]
     rows: list[dict[str, Any]] = []
@@ -66,7 +64,8 @@ def _accuracy(member: FrontMember, exported_test: float | None) -> list[dict[str
             note = f"mean of {len(errors)} seeds" + ("; read after the choice was made" if split == "test" else "")
             top1 = 1 - sum(errors) / len(errors)
             rows.append({"split": split, "top1": top1, "images": images, "seeds": seeds, "note": note})
-    if exported_test is not None:
-        own = {"top1": 1 - exported_test, "images": member.test_images, "seeds": [seeds[member.exported_index]]}
+    if member.exported_test_error is not None:
+        own_seeds = [str(member.exported_seed)]
+        own = {"top1": 1 - member.exported_test_error, "images": member.test_images, "seeds": own_seeds}
         rows.append({"split": "test", **own, "note": "the exported weights"})
     return rows

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-import sqlite3
 import threading
 import time
 from types import TracebackType
 
-from mnas.errors import StudyError
+from mnas.errors import StoreError, StudyError
 from mnas.store import Store
 
 _BEAT_S = 5.0
@@ -45,7 +45,10 @@ class Driver:
                     why="two drivers would evaluate the same networks twice",
                     fix="wait for it, or end it",
                 )
-            self._write(sql, self._token)
+            sql.execute(
+                "UPDATE study SET driver = ?, heartbeat_s = ? WHERE study_id = ?",
+                (self._token, time.time(), self._study_id),
+            )
         self._thread.start()
         return self
 
@@ -54,18 +57,19 @@ class Driver:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        with self._store.transaction() as sql:
-            self._write(sql, "")
+        self._write("")
 
-    def _write(self, sql: sqlite3.Connection, token: str) -> None:
-        sql.execute(
-            "UPDATE study SET driver = ?, heartbeat_s = ? WHERE study_id = ?", (token, time.time(), self._study_id)
+    def _write(self, token: str) -> None:
+        """Write the row as long as it is this driver's."""
+        self._store.execute(
+            "UPDATE study SET driver = ?, heartbeat_s = ? WHERE study_id = ? AND driver = ?",
+            (token, time.time(), self._study_id, self._token),
         )
 
     def _beat(self) -> None:
         while not self._stop.wait(_BEAT_S):
-            with self._store.transaction() as sql:
-                self._write(sql, self._token)
+            with contextlib.suppress(StoreError):  # a locked store or a full disk may have passed by the next beat
+                self._write(self._token)
 
 
 def _is_alive(token: str, heartbeat_s: float) -> bool:

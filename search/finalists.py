@@ -119,7 +119,9 @@ def export_finalists(context: StudyContext, finalists: Sequence[Candidate]) -> d
         repeat = min(trainings, key=lambda r: (trainings[r].errors["val"], trainings[r].losses["val"], r))
         module = load_weights(architecture, weights_path(context.work, finalist.arch_id, repeat))
         try:
-            models = write_models(context.exports, architecture, module, parity_images(context.dataset, architecture))
+            models = write_models(
+                context.exports, architecture, module, parity_images(context.dataset, architecture), context.study_id
+            )
         except ExportError as failure:
             context.reporter.warn(f"finalist {finalist.arch_id[:12]} is left out: {failure}")
             continue
@@ -166,6 +168,9 @@ def measure_finalists(context: StudyContext, device: OnDevice, exported: dict[st
     session = device.measure(artifacts, seed=derive_seed(context.config.seed, "measuring finalists"))
     for reason in session.about["reasons"]:
         context.reporter.warn(f"measuring session: {reason}")
+    for arch_id, network in session.networks.items():
+        if network.ms is None:
+            context.reporter.warn(f"finalist {arch_id[:12]} could not be measured: {'; '.join(network.reasons)}")
     context.log.append("measured", _session_event(session))
 
 

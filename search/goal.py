@@ -61,12 +61,21 @@ def set_goal(space: SearchSpace, table: LatencyTable, asked_ms: float | None, se
 
     Raises:
         ConfigError: ``CFG05``: no network of the space meets the target; the message says the least latency.
+        LutError: ``LUT08``: the table predicts a latency at or below zero.
         LutError: ``LUT02``: the table is of another space.
     """
     _require_cover(space, table)
     fastest = space.cheapest(table.cost_ms)
     slowest = space.cheapest(lambda segment: -table.cost_ms(segment))
     least, greatest = (table.estimate([space.decode(genome)])[0].ms for genome in (fastest, slowest))
+    if not least > 0:
+        raise LutError(
+            "LUT08",
+            f"latency table {table.lut_id} predicts a latency that is none",
+            value=f"{least:.4g} ms for the fastest network of {space.name}",
+            why="its entries or its calibration are too noisy for this space",
+            fix="build it anew on a quieter machine: mnas lut build --anew",
+        )
     if asked_ms is not None and asked_ms < least:
         raise ConfigError(
             "CFG05",

@@ -120,7 +120,25 @@ class Ranking:
                 self._context.reporter.progress(f"generation {generation}: training candidates", done, len(todo))
 
         self._context.executor.map_in_order(jobs, on_done)
-        return [self._known[one.arch_id] for one in asked]
+        return [self._same(one) for one in asked]
+
+    def _same(self, asked: _Asked) -> Candidate:
+        """Return what is recorded of a candidate, if it is what the search asks for now.
+
+        Raises:
+            StudyError: ``STU07``: it is not, so the record and the search have parted.
+        """
+        known = self._known[asked.arch_id]
+        if (known.number, known.predicted_ms) != (asked.number, asked.predicted_ms):
+            raise StudyError(
+                "STU07",
+                "the search does not repeat what was recorded",
+                value=f"network {asked.arch_id[:12]}: recorded as number {known.number} at {known.predicted_ms!r} ms, "
+                f"now number {asked.number} at {asked.predicted_ms!r} ms",
+                why="the latency table or a package has changed since, so going on would mix two searches",
+                fix="start a new study without --resume",
+            )
+        return known
 
     def _record(self, asked: _Asked, outcomes: list[Outcome]) -> None:
         """Turn outcomes into a candidate and keep it at once."""
@@ -173,7 +191,8 @@ class Ranking:
         )
 
     def _note(self, generation: int, candidates: Sequence[Candidate]) -> float:
-        objectives = np.asarray([candidate.objectives for candidate in candidates])
+        done = [candidate.objectives for candidate in candidates if candidate.status == "done"]
+        objectives = np.asarray(done, dtype=float).reshape(-1, 2)
         volume = hypervolume(objectives, self._goal.reference_point)
         payload = {"evaluations": len(candidates), "hypervolume": volume, "front": len(front_indices(objectives))}
         self._context.log.append("generation", payload, f"{generation}/{len(candidates)}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mnas.errors import StudyError
+from mnas.errors import StudyError, TrainingError
 from search.accuracy.jobs import EvaluationJob
 from search.candidate import Candidate
 from search.context import StudyContext
@@ -32,12 +32,14 @@ class Judged:
     Attributes:
         arch_id: Its id.
         val_errors: One for each seed.
-        ms: Measured latency, or the predicted one where it could not be measured.
+        ms: Measured latency.
+        interval_ms: Its 95 % interval.
     """
 
     arch_id: str
     val_errors: tuple[float, ...]
     ms: float
+    interval_ms: tuple[float, float]
 
     @property
     def val_error(self) -> float:
@@ -64,6 +66,16 @@ def ties_of(finalists: Sequence[Judged]) -> list[tuple[str, str]]:
     return ties
 
 
+def latency_ties_of(finalists: Sequence[Judged]) -> list[tuple[str, str]]:
+    """Return the pairs of neighbours by latency whose intervals overlap."""
+    ordered = sorted(finalists, key=lambda one: one.ms)
+    return [
+        (first.arch_id, second.arch_id)
+        for first, second in pairwise(ordered)
+        if first.interval_ms[1] >= second.interval_ms[0]
+    ]
+
+
 def recommend(context: StudyContext, finalists: Sequence[Candidate], goal: Goal) -> dict[str, Any]:
     """Fix what is recommended, by val error and measured latency alone, and write it to the store."""
     measured = (context.log.payload("measured") or {"networks": {}})["networks"]
@@ -72,14 +84,18 @@ def recommend(context: StudyContext, finalists: Sequence[Candidate], goal: Goal)
         trainings = trainings_of(context, finalist)
         if context.log.payload("exported", finalist.arch_id) is None or not trainings:
             continue
-        ms = measured.get(finalist.arch_id, {}).get("ms") or finalist.predicted_ms
-        judged.append(Judged(finalist.arch_id, tuple(one.errors["val"] for one in trainings.values()), ms))
-    objectives = np.asarray([(one.val_error, one.ms) for one in judged])
+        network = measured.get(finalist.arch_id, {"ms": None})
+        if network["ms"] is not None:
+            errors = tuple(one.errors["val"] for one in trainings.values())
+            interval = (network["low_ms"], network["high_ms"])
+            judged.append(Judged(finalist.arch_id, errors, network["ms"], interval))
+    objectives = np.asarray([(one.val_error, one.ms) for one in judged]).reshape(-1, 2)
     within = [one for one in judged if one.ms <= goal.target_ms]
     payload = {
         "members": [judged[i].arch_id for i in front_indices(objectives)],
         "finalists": {one.arch_id: asdict(one) for one in judged},
         "ties": [list(pair) for pair in ties_of(judged)],
+        "latency_ties": [list(pair) for pair in latency_ties_of(judged)],
         "seed_noise": seed_noise(judged),
         "best_under_target": min(within, key=lambda one: (one.val_error, one.ms)).arch_id if within else None,
     }
@@ -92,6 +108,7 @@ def read_test(context: StudyContext, finalists: Sequence[Candidate]) -> None:
 
     Raises:
         StudyError: ``STU05``: nothing is recommended yet.
+        TrainingError: ``TRN05``: an evaluation failed; resuming tries it again.
     """
     if context.log.payload("recommended") is None:
         raise StudyError(
@@ -110,10 +127,15 @@ def read_test(context: StudyContext, finalists: Sequence[Candidate]) -> None:
 
     def on_done(index: int, outcome: Outcome) -> None:
         key = todo[index][0]
-        if isinstance(outcome.value, Evaluation):
-            context.log.append("tested", asdict(outcome.value), key)
-        else:
-            context.reporter.warn(f"finalist {key[:12]} could not be tested: {outcome.error_message}")
+        if not isinstance(outcome.value, Evaluation):
+            raise TrainingError(
+                "TRN05",
+                "a finalist could not be tested",
+                value=outcome.error_message,
+                why=f"the test accuracy of {key[:12]} would be missing",
+                fix="mend what the message says and go on with --resume",
+            )
+        context.log.append("tested", asdict(outcome.value), key)
 
     context.executor.map_in_order([job.as_job() for _, job in todo], on_done)
 

@@ -13,6 +13,7 @@ from mnas.store import Store
 from search.candidate import Candidate
 from search.events import EventLog
 from search.goal import Goal
+from search.reward import mnasnet_reward
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,11 @@ class FrontMember:
         test_images: Images of test.
         is_recommended: Non-dominated by mean val error and measured latency.
         ties_with: Neighbours whose accuracy the seeds cannot tell from its own.
+        same_latency_as: Neighbours whose latency the session cannot tell from its own.
         export: Folder below the output folder.
-        exported_index: Place among the seeds of the one whose weights were exported.
+        exported_seed: The one whose weights were exported.
+        exported_test_error: Of the exported weights.
+        reward: MnasNet's reward of mean val accuracy and measured latency.
     """
 
     candidate: Candidate
@@ -46,8 +50,11 @@ class FrontMember:
     test_images: int
     is_recommended: bool
     ties_with: tuple[str, ...]
+    same_latency_as: tuple[str, ...]
     export: str | None
-    exported_index: int
+    exported_seed: int | None
+    exported_test_error: float | None
+    reward: float | None
 
     @property
     def arch_id(self) -> str:
@@ -75,9 +82,11 @@ class FrontMember:
             "val_error": self.val_error,
             "test_error": self.test_error,
             "accuracy_source": f"mean of {len(self.val_errors)} seeds, final schedule",
-            "reward": self.candidate.reward,
+            "reward": self.reward,
+            "ranking_reward": self.candidate.reward,
             "recommended": self.is_recommended,
             "ties_with": list(self.ties_with),
+            "same_latency_as": list(self.same_latency_as),
             "export": self.export,
         }
 
@@ -140,19 +149,20 @@ def load_result(store: Store, study_id: str) -> StudyResult:
     candidates = tuple(
         sorted((Candidate.from_json(value) for value in log.payloads("evaluated").values()), key=lambda c: c.number)
     )
+    config = make_config(json.loads(row["config_json"]))
     recommended = log.payload("recommended") or {}
     goal, lut = log.payload("goal"), log.payload("lut")
     return StudyResult(
         study_id=row["study_id"],
         created_at_utc=row["created_at_utc"],
         status=row["status"],
-        config=make_config(json.loads(row["config_json"])),
+        config=config,
         versions=json.loads(row["versions_json"]),
         lut_id=lut["lut_id"] if lut else None,
         goal=Goal.from_json(goal) if goal else None,
         candidates=candidates,
         generations=tuple(sorted(log.payloads("generation").values(), key=lambda one: one["evaluations"])),
-        members=_members(log, candidates, recommended),
+        members=_members(log, candidates, recommended, config, Goal.from_json(goal) if goal else None),
         session=log.payload("measured"),
         seed_noise=recommended.get("seed_noise"),
         best_under_target=recommended.get("best_under_target"),
@@ -179,7 +189,13 @@ def study_row(store: Store, study_id: str) -> dict[str, Any]:
     return found[0]
 
 
-def _members(log: EventLog, candidates: tuple[Candidate, ...], recommended: dict[str, Any]) -> tuple[FrontMember, ...]:
+def _members(
+    log: EventLog,
+    candidates: tuple[Candidate, ...],
+    recommended: dict[str, Any],
+    config: StudyConfig,
+    goal: Goal | None,
+) -> tuple[FrontMember, ...]:
     chosen, by_id = log.payload("finalists"), {candidate.arch_id: candidate for candidate in candidates}
     if chosen is None:
         return ()
@@ -191,25 +207,35 @@ def _members(log: EventLog, candidates: tuple[Candidate, ...], recommended: dict
         finals = {r: value for r, value in _by_repeat(trained, arch_id).items() if not value["error_message"]}
         tests = _by_repeat(tested, arch_id)
         some = next(iter(finals.values()), {"images": {"val": 0}})
-        ties = [pair for pair in recommended.get("ties", []) if arch_id in pair]
+        ms, val = network.get("ms"), [value["errors"]["val"] for value in finals.values()]
+        reward = None
+        if goal and ms and val:
+            reward = mnasnet_reward(1 - fmean(val), ms, goal.target_ms, config.alpha, config.beta)
         members.append(
             FrontMember(
                 candidate=by_id[arch_id],
-                measured_ms=network.get("ms"),
-                interval_ms=(network["low_ms"], network["high_ms"]) if network.get("ms") else None,
+                measured_ms=ms,
+                interval_ms=(network["low_ms"], network["high_ms"]) if ms else None,
                 verdict=network.get("verdict", ""),
-                val_errors=tuple(value["errors"]["val"] for value in finals.values()),
+                val_errors=tuple(val),
                 val_images=some["images"]["val"],
                 seeds=tuple(value["seed"] for value in finals.values()),
                 test_errors=tuple(value["error"] for value in tests.values()),
                 test_images=next(iter(tests.values()))["images"] if tests else 0,
                 is_recommended=arch_id in recommended.get("members", []),
-                ties_with=tuple(other for pair in ties for other in pair if other != arch_id),
+                ties_with=_partners(recommended.get("ties", []), arch_id),
+                same_latency_as=_partners(recommended.get("latency_ties", []), arch_id),
                 export=export["folder"] if export else None,
-                exported_index=sorted(finals).index(export["repeat"]) if export else 0,
+                exported_seed=finals[export["repeat"]]["seed"] if export else None,
+                exported_test_error=tests.get(export["repeat"], {}).get("error") if export else None,
+                reward=reward,
             )
         )
     return tuple(members)
+
+
+def _partners(pairs: list[list[str]], arch_id: str) -> tuple[str, ...]:
+    return tuple(other for pair in pairs if arch_id in pair for other in pair if other != arch_id)
 
 
 def _by_repeat(payloads: dict[str, dict[str, Any]], arch_id: str) -> dict[int, dict[str, Any]]:

@@ -14,6 +14,7 @@ from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
 if TYPE_CHECKING:
     from mnas.config import StudyConfig
     from mnas.space import SearchSpace
+    from search.result import StudyResult
     from search.training.schedule import TrainingSchedule
 
 
@@ -64,11 +65,13 @@ def search(
 
         given = {**read_config_file(config), **given}
     folder = output_folder(out)
+    if plan and resume is not None:
+        raise typer.BadParameter("--plan is of a new search; leave --resume out")
     if plan:
         emit(_plan(given, workers or os.cpu_count() or 1), output_format, output)
         return
-    study_id = _run(given, folder, resume, workers or os.cpu_count() or 1, quiet)
-    _tell(folder, study_id, output_format, output, quiet)
+    result = _run(given, folder, resume, workers or os.cpu_count() or 1, quiet)
+    _tell(result, folder, output_format, output, quiet)
 
 
 def _config_keys() -> set[str]:
@@ -77,11 +80,13 @@ def _config_keys() -> set[str]:
     return set(StudyConfig.model_fields)
 
 
-def _run(given: dict[str, Any], folder: Path, resume: str | None, workers: int, quiet: bool) -> str:
-    """Run a study to its end and return its id."""
+def _run(given: dict[str, Any], folder: Path, resume: str | None, workers: int, quiet: bool) -> StudyResult:
+    """Run a study to its end, report included."""
+    from mnas.cli.study_report import write_report
     from mnas.config import make_config
     from search.executors.processes import ProcessExecutor
-    from search.study import Study, open_store, resolve
+    from search.resolve import resolve
+    from search.study import Study, open_store
 
     reporter = ConsoleReporter(quiet)
     with ProcessExecutor(workers) as executor:
@@ -89,23 +94,22 @@ def _run(given: dict[str, Any], folder: Path, resume: str | None, workers: int, 
         with open_store(folder, must_exist=resume is not None) as store:
             study = Study.create(store, config) if config else Study.resume(store, resume or "", given, reporter)
             reporter.line(f"study {study.study_id} in {folder}; if interrupted: mnas search --resume --out {folder}")
-            return study.run(folder, executor, reporter).study_id
+
+            def on_result(result: StudyResult) -> None:
+                write_report(store, result, folder)
+
+            return study.run(folder, executor, reporter, on_result)
 
 
-def _tell(folder: Path, study_id: str, output_format: Format, output: Path | None, quiet: bool) -> None:
-    """Write the report of a study and print its front."""
-    from mnas.cli.study_report import write_report
+def _tell(result: StudyResult, folder: Path, output_format: Format, output: Path | None, quiet: bool) -> None:
+    """Print the front of a study and say where everything lies."""
+    from mnas.cli.study_report import report_path
     from mnas.cli.study_view import front_result
-    from search.result import load_result
-    from search.study import open_store
 
-    with open_store(folder, must_exist=True) as store:
-        result = load_result(store, study_id)
-        page = write_report(store, result, folder)
     emit(front_result(result), output_format, output)
     say(f"front:   {folder / 'front.json'}", quiet=quiet)
     say(f"exports: {folder / 'exports'}", quiet=quiet)
-    say(f"report:  {page}", quiet=quiet)
+    say(f"report:  {report_path(folder, result.study_id)}", quiet=quiet)
     say(f"next:    mnas study show {result.study_id} --out {folder}", quiet=quiet)
 
 

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from search.result import FrontMember, StudyResult
 
 
+def report_path(out: Path, study_id: str) -> Path:
+    """Return where the report of a study lies."""
+    return out / "reports" / f"{study_id}.html"
+
+
 def write_report(store: Store, result: StudyResult, out: Path) -> Path:
     """Write ``reports/<study>.html`` below the output folder and return its path."""
     from latency.table import load_table
@@ -34,7 +39,7 @@ def write_report(store: Store, result: StudyResult, out: Path) -> Path:
         subtitle=f"{result.study_id}, {result.created_at_utc}, {result.status}",
         notices=[*(["SIMULATED device"] if table and table.device.is_simulated else []), *result.notices],
     )
-    path = out / "reports" / f"{result.study_id}.html"
+    path = report_path(out, result.study_id)
     write_text_atomic(path, page)
     return path
 
@@ -51,7 +56,7 @@ def _front_series(result: StudyResult) -> list[Series]:
     ties = [
         (place[member.arch_id], place[other])
         for member in finals
-        for other in member.ties_with
+        for other in {*member.ties_with, *member.same_latency_as}
         if other in place and place[member.arch_id] < place[other]
     ]
     return [
@@ -86,7 +91,8 @@ def _front_parts(result: StudyResult) -> list[Part]:
     axes = Axes("latency (ms)", "top-1 accuracy on val", x_log=True, vertical_marks=marks)
     caption = (
         "Horizontal bars: 95 % interval of the measurement. Vertical bars: the seeds. Networks that share a halo tie: "
-        "their seeds cannot tell them apart. Candidates were ranked on another split (rank-val) after short training."
+        "their seeds or their intervals cannot tell them apart. Candidates were ranked on another split (rank-val) "
+        "after short training."
     )
     parts: list[Part] = [
         Figure(scatter(_front_series(result), axes, title="Pareto front"), caption),

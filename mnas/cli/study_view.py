@@ -24,6 +24,8 @@ def front_result(result: StudyResult) -> Result:
         marks = ["front"] if member.is_recommended else []
         marks += ["best under target"] if member.arch_id == result.best_under_target else []
         marks += [f"ties with {', '.join(other[:6] for other in member.ties_with)}"] if member.ties_with else []
+        if member.same_latency_as:
+            marks.append(f"latency as {', '.join(other[:6] for other in member.same_latency_as)}")
         marks += [member.verdict] if member.verdict not in ("", "ok") else []
         rows.append(
             [
@@ -33,7 +35,7 @@ def front_result(result: StudyResult) -> Result:
                 round(half, 4) if half is not None else None,
                 _percent(member.val_error),
                 _percent(member.test_error),
-                round(member.candidate.reward, 4) if member.candidate.reward is not None else None,
+                round(member.reward, 4) if member.reward is not None else None,
                 ", ".join(marks),
             ]
         )
@@ -50,9 +52,12 @@ def notes_of(result: StudyResult) -> list[str]:
             f"seed noise of one training: {100 * result.seed_noise:.2f} points of val accuracy; networks that tie "
             "cannot be told apart by it"
         )
-    notes.append(
-        "test was read after the choice was made and chose nothing; no accuracy audit stands behind this front"
-    )
+    measured = [member.measured_ms for member in result.members if member.measured_ms is not None]
+    if result.goal and measured and result.best_under_target is None:
+        notes.append(f"no finalist meets the target; the fastest takes {min(measured):.4g} ms")
+    if any(member.test_errors for member in result.members):
+        notes.append("test was read after the choice was made and chose nothing")
+    notes.append("no accuracy audit stands behind this front")
     return [*notes, *result.notices]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,26 @@ def export_folder(exports: Path, arch_id: str) -> Path:
     return exports / arch_id[:ID_LENGTH]
 
 
-def write_models(exports: Path, architecture: Architecture, module: LayerModule, images: Image) -> ExportedModels:
+def _make_way(folder: Path, study: str) -> None:
+    """Keep what another study exported of the same network under a name of its own; a card of ours goes first.
+
+    Without its card a folder is unfinished: no card ever lies beside weights that are not its own.
+    """
+    card = folder / "card.json"
+    try:
+        owner = str(json.loads(card.read_text(encoding="utf-8"))["study"])
+    except (OSError, ValueError, KeyError, TypeError):
+        owner = study
+    if owner != study:
+        folder.rename(folder.with_name(f"{folder.name}-{owner}"))
+        return
+    card.unlink(missing_ok=True)
+    (folder / "card.md").unlink(missing_ok=True)
+
+
+def write_models(
+    exports: Path, architecture: Architecture, module: LayerModule, images: Image, study: str
+) -> ExportedModels:
     """Write architecture, weights, ONNX and TFLite; a model that fails the parity gate is not written.
 
     Args:
@@ -82,6 +102,7 @@ def write_models(exports: Path, architecture: Architecture, module: LayerModule,
         architecture: The network.
         module: With trained weights.
         images: Preprocessed images of the network's own data for the gate, ``(n, C, H, W)``, at least 2.
+        study: Whose export it is; a folder that another study finished is kept as ``<folder>-<study>``.
 
     Raises:
         ExportError: ``EXP01``: a model does not compute what the module computes.
@@ -97,6 +118,7 @@ def write_models(exports: Path, architecture: Architecture, module: LayerModule,
         data[model_format] = write(module.layers, weights, name=architecture.arch_id[:ID_LENGTH], metadata=metadata)
         reports[model_format] = check_parity_on(reference, run(data[model_format]), images)
         require_parity(reports[model_format], f"{folder.name}/model.{model_format}")
+    _make_way(folder, study)
     write_json_atomic(folder / "architecture.json", architecture.to_json())
     buffer = io.BytesIO()
     torch.save(module.state_dict(), buffer)

@@ -75,9 +75,17 @@ def test_a_scale_that_is_not_positive_is_refused(sums):
     assert caught.value.exit_code == 6
 
 
-def test_a_falling_line_is_refused():
-    with pytest.raises(LutError, match="LUT06"):
-        calibrate([1.0, 2.0, 3.0, 4.0], [1, 1, 1, 1], [40.0, 30.0, 20.0, 10.0])
+def test_a_falling_line_is_never_fitted():
+    found = calibrate([1.0, 2.0, 3.0, 4.0], [1, 1, 1, 1], [40.0, 30.0, 20.0, 10.0])
+    assert found.kind == "scale" and found.scale > 0
+
+
+def test_a_line_that_leaves_nothing_to_the_fastest_network_is_not_fitted():
+    sums = [4.0, 5.0, 6.0, 8.0]
+    measured = [x - 1.0 for x in sums]
+    assert calibrate(sums, [0] * 4, measured).kind == "affine"
+    assert calibrate(sums, [0] * 4, measured, fastest=(3.0, 0)).kind == "affine"
+    assert calibrate(sums, [0] * 4, measured, fastest=(1.1, 0)).kind == "scale"
 
 
 def test_a_calibration_survives_json_and_says_its_formula():

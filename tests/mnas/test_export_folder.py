@@ -29,7 +29,7 @@ def network():
 
 def test_the_files_hold_the_network(network, tmp_path):
     architecture, module, images = network
-    exported = write_models(tmp_path, architecture, module, images)
+    exported = write_models(tmp_path, architecture, module, images, "study1")
     folder = export_folder(tmp_path, architecture.arch_id)
     assert folder == tmp_path / architecture.arch_id[:12]
     assert {path.name for path in folder.iterdir()} == {
@@ -55,7 +55,7 @@ def test_the_files_hold_the_network(network, tmp_path):
 
 def test_the_files_are_described_and_say_what_they_are(network, tmp_path):
     architecture, module, images = network
-    exported = write_models(tmp_path, architecture, module, images)
+    exported = write_models(tmp_path, architecture, module, images, "study1")
     channels, height, width = architecture.input_shape_chw
     for model_format, shape in (("onnx", (1, channels, height, width)), ("tflite", (1, height, width, channels))):
         artifact = exported.of_format(model_format)
@@ -70,10 +70,24 @@ def test_the_files_are_described_and_say_what_they_are(network, tmp_path):
 
 def test_an_export_is_replaced_as_a_whole(network, tmp_path):
     architecture, module, images = network
-    first = write_models(tmp_path, architecture, module, images)
-    second = write_models(tmp_path, architecture, module, images)
+    first = write_models(tmp_path, architecture, module, images, "study1")
+    second = write_models(tmp_path, architecture, module, images, "study1")
     assert (first.onnx.sha256, first.tflite.sha256) == (second.onnx.sha256, second.tflite.sha256)
     assert len(list(export_folder(tmp_path, architecture.arch_id).iterdir())) == 4
+
+
+def test_what_another_study_exported_is_kept_and_no_card_lies_beside_other_weights(network, tmp_path):
+    architecture, module, images = network
+    folder = export_folder(tmp_path, architecture.arch_id)
+    first = write_models(tmp_path, architecture, module, images, "study1")
+    write_card(tmp_path, card(architecture.arch_id, study="study1"))
+    write_models(tmp_path, architecture, module, images, "study1")
+    assert not (folder / "card.json").exists() and not (folder / "card.md").exists()
+    write_card(tmp_path, card(architecture.arch_id, study="study1"))
+    write_models(tmp_path, architecture, module, images, "study2")
+    kept = tmp_path / f"{folder.name}-study1"
+    assert (kept / "card.json").is_file() and sha256_bytes((kept / "model.onnx").read_bytes()) == first.onnx.sha256
+    assert (folder / "model.onnx").is_file() and not (folder / "card.json").exists()
 
 
 def test_a_model_that_fails_the_gate_leaves_nothing(network, tmp_path):
@@ -83,7 +97,7 @@ def test_a_model_that_fails_the_gate_leaves_nothing(network, tmp_path):
         for parameter in dead.parameters():
             parameter.zero_()
     with pytest.raises(ExportError, match=r"EXP01.*model\.onnx"):
-        write_models(tmp_path, architecture, dead, images)
+        write_models(tmp_path, architecture, dead, images, "study1")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,14 +11,14 @@ from mnas.errors import StudyError
 from search.accuracy.jobs import TrainingOutcome
 from search.candidate import Candidate
 from search.goal import Goal
-from search.recommend import Judged, read_test, recommend, seed_noise, ties_of
+from search.recommend import Judged, latency_ties_of, read_test, recommend, seed_noise, ties_of
 from search.testing import ShortTraining
 
 GOAL = Goal(2.0, "asked", 0.5, 9.0, (0.9, 9.0))
 
 
 def judged(name, errors, ms):
-    return Judged(name, tuple(errors), ms)
+    return Judged(name, tuple(errors), ms, (0.98 * ms, 1.02 * ms))
 
 
 def test_seed_noise_is_the_pooled_sd_within_networks():
@@ -85,7 +85,11 @@ def append_training(context, one, errors):
 
 
 def append_measured(context, latencies):
-    context.log.append("measured", {"networks": {arch_id: {"ms": ms} for arch_id, ms in latencies.items()}})
+    networks = {
+        arch_id: {"ms": ms, "low_ms": 0.98 * (ms or 0), "high_ms": 1.02 * (ms or 0)}
+        for arch_id, ms in latencies.items()
+    }
+    context.log.append("measured", {"networks": networks})
 
 
 def test_val_and_measured_latency_decide(make_study):
@@ -101,21 +105,26 @@ def test_val_and_measured_latency_decide(make_study):
     assert found["best_under_target"] == small.arch_id
     assert found["seed_noise"] == pytest.approx(math.sqrt(0.0002))
     assert found["ties"] == []
-    assert found["finalists"][large.arch_id] == {"arch_id": large.arch_id, "val_errors": [0.10, 0.12], "ms": 2.1}
+    judged_large = found["finalists"][large.arch_id]
+    assert (judged_large["val_errors"], judged_large["ms"]) == ([0.10, 0.12], 2.1)
+    assert found["latency_ties"] == []
     assert recommend(context, [small], GOAL) == found, "what is written stands"
 
 
-def test_a_network_that_was_not_measured_stands_with_its_prediction_and_one_not_exported_is_out(make_study):
+def test_a_network_that_was_not_measured_or_not_exported_is_not_recommended(make_study):
     context = make_study(finalist_seeds=1)
     small, large = finalist(context, 0), finalist(context, 1)
-    append_training(context, small, (0.3,))
-    append_training(context, large, (0.1,))
+    for one in (small, large):
+        append_training(context, one, (0.3,))
     context.log.append("exported", {}, large.arch_id)
-    append_measured(context, {large.arch_id: None})
+    append_measured(context, {large.arch_id: None, small.arch_id: 1.0})
     found = recommend(context, [small, large], GOAL)
-    assert found["members"] == [large.arch_id]
-    assert found["finalists"][large.arch_id]["ms"] == 2.0
-    assert (found["best_under_target"], found["seed_noise"]) == (large.arch_id, None)
+    assert (found["members"], found["finalists"], found["best_under_target"]) == ([], {}, None)
+
+
+def test_neighbours_whose_intervals_overlap_tie_in_latency():
+    networks = [judged("a", (0.3,), 1.0), judged("b", (0.2,), 1.03), judged("c", (0.1,), 1.2)]
+    assert latency_ties_of(networks[::-1]) == [("a", "b")]
 
 
 def test_a_dominated_finalist_is_not_recommended_and_nothing_may_meet_the_target(make_study):

@@ -67,7 +67,7 @@ def test_seeds_and_errors_stay_side_by_side_when_a_training_failed(searched):
         log.append("tested", asdict(Evaluation(error, 1.0, 192)), f"{first.arch_id}/{repeat}")
     member, other = load_result(context.store, "").members
     assert (member.seeds, member.val_errors, member.test_errors) == ((11, 12), (0.3, 0.1), (0.4, 0.2))
-    assert member.test_errors[member.exported_index] == 0.2 and member.seeds[member.exported_index] == 12
+    assert (member.exported_test_error, member.exported_seed) == (0.2, 12)
     assert (member.val_error, member.test_error) == (pytest.approx(0.2), pytest.approx(0.3))
     assert (member.val_images, member.test_images) == (206, 192)
     assert (member.measured_ms, member.interval_ms, member.verdict) == (1.5, (1.4, 1.7), "noisy")

@@ -1,0 +1,96 @@
+"""What stands before the first candidate: the same data as ever, a table of this device, a goal within reach."""
+
+from __future__ import annotations
+
+from latency.on_device import OnDevice, lut_settings
+from latency.plan import LutPlan
+from latency.table import LatencyTable, load_table
+from mnas.errors import ConfigError, DataError, LutError
+from search.context import StudyContext
+from search.goal import Goal, set_goal
+
+_NEVER_GOES_ON = ("CFG05", "CFG10", "CFG11", "LUT01", "LUT02", "LUT03")
+"""A target out of reach, a device that is none, or a table that is not there or not of this device and space."""
+_POOR_MAPE = 0.10
+
+
+def require_same_data(context: StudyContext) -> None:
+    """Record the data set's fingerprint when the study begins, and refuse to go on with other data."""
+    seen = {"name": context.dataset.name, "fingerprint": context.dataset.fingerprint}
+    context.log.append("data", seen)
+    if (known := context.log.payload("data")) != seen:
+        raise DataError(
+            "DAT05",
+            "the data set has changed since the study began",
+            value=f"{known}, now {seen}",
+            why="accuracies on different data do not compare",
+            fix="restore the data, or start a new study without --resume",
+        )
+
+
+def prepare(context: StudyContext) -> tuple[LatencyTable, Goal]:
+    """Return table and goal; a study that can never go on is marked, so that no ``--resume`` picks it up.
+
+    Raises:
+        ConfigError: ``CFG05``: the target is out of reach.
+        DeviceError: The device cannot be used.
+        LutError: The table cannot be built, or is not of this device or space.
+    """
+    try:
+        table = _latency_table(context)
+        return table, _goal(context, table)
+    except (ConfigError, LutError) as error:
+        if error.code in _NEVER_GOES_ON and context.log.payload("goal") is None:
+            context.store.execute("UPDATE study SET status = 'refused' WHERE study_id = ?", (context.study_id,))
+        raise
+
+
+def _latency_table(context: StudyContext) -> LatencyTable:
+    """Return the study's table: the one it began with, the one asked for, or one that is built now."""
+    config, known = context.config, context.log.payload("lut")
+    if known is not None and context.log.payload("measured") is not None:
+        return load_table(context.store, known["lut_id"])
+    with OnDevice(config.device, context.store) as device:
+        if known is not None or config.lut:
+            table = load_table(context.store, known["lut_id"] if known else config.lut)
+            table.require_fit(device.info)
+            if table.device.os_build != device.info.os_build:
+                context.reporter.warn(
+                    f"table {table.lut_id} was measured under {table.device.os_build}, this is {device.info.os_build}"
+                )
+        else:
+            settings = lut_settings(config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation)
+            plan = LutPlan(context.space, settings)
+            context.reporter.line(f"latency table of {len(plan.segments)} segments on {device.info.device_id}")
+            table = device.build_table(plan, context.reporter.progress)
+    context.log.append("lut", {"lut_id": table.lut_id})
+    _say_how_good(context, table)
+    return table
+
+
+def _say_how_good(context: StudyContext, table: LatencyTable) -> None:
+    if table.validation is None:
+        context.reporter.warn(f"latency table {table.lut_id} is not validated: its predictions may be far off")
+        return
+    errors = table.validation.table
+    text = (
+        f"latency table {table.lut_id}: MAPE {errors.mape:.1%}, Kendall tau {errors.kendall_tau:.2f} "
+        f"on {table.validation.networks} other networks"
+    )
+    if errors.mape <= _POOR_MAPE:
+        context.reporter.line(text)
+    else:
+        context.reporter.warn(
+            f"{text}; begun {table.created_at_utc}. That is poor: build another on a quieter machine with mnas lut "
+            f"build --anew --preset {context.config.preset} --device {context.config.device}, and name it by --lut"
+        )
+
+
+def _goal(context: StudyContext, table: LatencyTable) -> Goal:
+    known = context.log.payload("goal")
+    if known is not None:
+        return Goal.from_json(known)
+    config = context.config
+    goal = set_goal(context.space, table, config.target_ms, config.seed, context.dataset.classes)
+    context.log.append("goal", goal.to_json())
+    return goal
