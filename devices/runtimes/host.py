@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
@@ -222,6 +223,14 @@ class HostDevice:
 def _check_options(spec: DeviceSpec) -> str:
     """Return the delegate that a spec means on this machine."""
     known = _DELEGATES[spec.runtime]
+    if spec.threads > (os.cpu_count() or 1):
+        raise ConfigError(
+            "CFG11",
+            "more threads than this machine has CPUs",
+            value=str(spec),
+            why=f"it has {os.cpu_count()}; they would only wait for each other, in every loaded model",
+            fix="use fewer threads",
+        )
     delegate = spec.delegate or known[0]
     if delegate not in known or spec.cpus in CPU_CLASSES:
         raise ConfigError(

@@ -64,7 +64,10 @@ def _import_packages() -> list[list[object]]:
 
 def _devices() -> list[list[object]]:
     """Open every device that is there, which starts its runtime, and say what it lacks."""
-    from devices.registry import list_host_devices, open_device
+    try:
+        from devices.registry import list_host_devices, open_device
+    except ImportError as error:
+        return [["devices", str(error), "broken"]]
     from mnas.errors import MnasError
 
     rows: list[list[object]] = []
@@ -86,7 +89,10 @@ def _devices() -> list[list[object]]:
 
 
 def _data() -> list[list[object]]:
-    from search.data.fashion_mnist import find_files
+    try:
+        from search.data.fashion_mnist import find_files
+    except ImportError as error:
+        return [["data", str(error), "broken"]]
 
     folder = find_files()
     found = "found" if folder else "not here yet; fetched with apt-get when a search needs it"

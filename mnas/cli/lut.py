@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -62,7 +63,7 @@ def build(
     with Store(folder / FILE_NAME, COMPONENTS) as store, OnDevice(device, store) as opened:
         table = opened.build_table(todo, reporter.progress, anew=anew)
     emit(_validation_result(table, table.validation), output_format, output)
-    say(f"next: mnas lut show {table.lut_id} --out {folder}", quiet=quiet)
+    say(f"next: mnas lut show {table.lut_id} --out {quote(str(folder))}", quiet=quiet)
 
 
 @app.command()

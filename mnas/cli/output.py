@@ -97,14 +97,29 @@ def _table(result: Result) -> str:
 
 
 def emit(result: Result, output_format: Format, file: Path | None) -> None:
-    """Write a result to stdout, or whole to a file."""
+    """Write a result to stdout, or whole to a file; a device or a pipe is written into, not replaced.
+
+    Raises:
+        ConfigError: ``CFG07``: the file cannot be written.
+    """
     text = render(result, output_format)
     if file is None:
         sys.stdout.write(text)
         return
+    from mnas.errors import ConfigError
     from mnas.jsonio import write_text_atomic
 
-    write_text_atomic(file, text)
+    target = Path(os.path.realpath(file))
+    try:
+        if target.exists() and not target.is_file():
+            target.write_text(text, encoding="utf-8")
+        else:
+            write_text_atomic(target, text)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise ConfigError(
+            "CFG07", "the result cannot be written there", value=str(file), why=why, fix="name another file with -o"
+        ) from error
 
 
 def say(text: str, *, quiet: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -93,7 +94,9 @@ def _run(given: dict[str, Any], folder: Path, resume: str | None, workers: int, 
         config = resolve(make_config(given), reporter) if resume is None else None
         with open_store(folder, must_exist=resume is not None) as store:
             study = Study.create(store, config) if config else Study.resume(store, resume or "", given, reporter)
-            reporter.line(f"study {study.study_id} in {folder}; if interrupted: mnas search --resume --out {folder}")
+            reporter.line(
+                f"study {study.study_id} in {folder}; if interrupted: mnas search --resume --out {quote(str(folder))}"
+            )
 
             def on_result(result: StudyResult) -> None:
                 write_report(store, result, folder)
@@ -110,7 +113,7 @@ def _tell(result: StudyResult, folder: Path, output_format: Format, output: Path
     say(f"front:   {folder / 'front.json'}", quiet=quiet)
     say(f"exports: {folder / 'exports'}", quiet=quiet)
     say(f"report:  {report_path(folder, result.study_id)}", quiet=quiet)
-    say(f"next:    mnas study show {result.study_id} --out {folder}", quiet=quiet)
+    say(f"next:    mnas study show {result.study_id} --out {quote(str(folder))}", quiet=quiet)
 
 
 def _plan(given: dict[str, Any], workers: int) -> Result:

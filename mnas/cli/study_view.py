@@ -55,6 +55,9 @@ def notes_of(result: StudyResult) -> list[str]:
     measured = [member.measured_ms for member in result.members if member.measured_ms is not None]
     if result.goal and measured and result.best_under_target is None:
         notes.append(f"no finalist meets the target; the fastest takes {min(measured):.4g} ms")
+    if result.session and result.session["verdict"] != "ok":
+        why = "; ".join(result.session["reasons"])
+        notes.append(f"the measuring session is {result.session['verdict']}: {why}")
     if any(member.test_errors for member in result.members):
         notes.append("test was read after the choice was made and chose nothing")
     notes.append("no accuracy audit stands behind this front")
