@@ -231,3 +231,27 @@ def test_reading_leaves_the_folder_as_it_was(digits_out, capsys):
     assert main(["lut", "show", "--out", str(digits_out)]) == 0
     assert sorted(os.listdir(digits_out)) == before
     assert FILE_NAME in before
+
+
+def test_a_result_goes_through_links_and_into_pipes_but_replaces_neither(tmp_path, capsys):
+    real, link, pipe = tmp_path / "real.txt", tmp_path / "link.txt", tmp_path / "pipe"
+    real.write_text("old")
+    link.symlink_to(real)
+    assert main(["arch", "list", "-o", str(link)]) == 0
+    assert link.is_symlink() and "mobilenetv2" in real.read_text()
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert main(["arch", "list", "-o", str(pipe)]) == 0
+        assert b"mobilenetv2" in os.read(reader, 65536)
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert main(["arch", "list", "-o", str(tmp_path)]) == 2
+    assert "CFG07" in capsys.readouterr().err
+
+
+def test_more_threads_than_processors_are_refused(tmp_path, capsys):
+    device = f"host:ort,threads={(os.cpu_count() or 1) + 1}"
+    assert main(["lut", "build", "--preset", "digits", "--device", device, "--out", str(tmp_path)]) == 2
+    assert "CFG11" in capsys.readouterr().err
