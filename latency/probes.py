@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mnas.architecture import Architecture, Block
-from mnas.export.artifact import ModelArtifact, save_artifact
-from mnas.export.onnx import write_onnx
-from mnas.export.tflite import write_tflite
-from mnas.jsonio import sha256_json
-from mnas.layers import LayerSpec, Shape, layers_of, layers_of_blocks
-from mnas.seeding import named_rng
+from mnas.architecture import Block
+from mnas.export.artifact import ModelArtifact
+from mnas.export.network import write_layers, write_network
+from mnas.layers import LayerSpec, Shape, layers_of_blocks
 from mnas.segments import Segment
-from mnas.weights import random_weights
+
+__all__ = ["EDGE_CHANNELS", "Mode", "Probe", "SegmentProbes", "probes_of", "write_network", "write_probe"]
 
 Mode = Literal["accurate", "fast"]
 EDGE_CHANNELS = 16
@@ -80,20 +78,4 @@ def probes_of(segment: Segment, mode: Mode) -> SegmentProbes:
 
 def write_probe(probe: Probe, folder: Path, model_format: str) -> ModelArtifact:
     """Write a probe with random weights; the same probe gives the same bytes everywhere."""
-    return _write(probe.layers(), probe.in_shape_chw, folder, model_format, "")
-
-
-def write_network(architecture: Architecture, folder: Path, model_format: str) -> ModelArtifact:
-    """Write a whole network with random weights, for measuring; the same network gives the same bytes everywhere."""
-    layers = layers_of(architecture)
-    return _write(layers, architecture.input_shape_chw, folder, model_format, architecture.arch_id)
-
-
-def _write(layers: tuple[LayerSpec, ...], shape: Shape, folder: Path, model_format: str, arch_id: str) -> ModelArtifact:
-    weights = random_weights(layers, named_rng(0, "weights for measuring", len(layers), *shape))
-    writer = {"onnx": write_onnx, "tflite": write_tflite}[model_format]
-    data = writer(layers, weights, name="network")
-    name = arch_id or sha256_json([repr(layers)])
-    return save_artifact(
-        data, folder / f"{name}.{model_format}", model_format=model_format, input_shape_chw=shape, arch_id=arch_id
-    )
+    return write_layers(probe.layers(), probe.in_shape_chw, folder, model_format)

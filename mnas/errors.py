@@ -6,7 +6,8 @@
     ├── UsageError            exit 2   what was asked for cannot be done as asked
     │   ├── ConfigError       CFGxx    a study file or a flag
     │   ├── ArchitectureError ARCxx    a network that is not one
-    │   └── SpaceError        SPCxx    a search space or a network outside it
+    │   ├── SpaceError        SPCxx    a search space or a network outside it
+    │   └── ModelError        MODxx    a model that was named: its file, its shapes, its format
     ├── GateFailedError       exit 3   a latency gate failed
     ├── DeviceError           exit 4   DEVxx: a device or its runtime
     │   └── MeasurementError           MEAxx: a measurement that gave no number
@@ -15,6 +16,7 @@
     │   ├── DataError         DATxx    a data set
     │   ├── StoreError        STOxx    the SQLite file
     │   ├── LutError          LUTxx    a latency table
+    │   ├── RunError          RUNxx    a run of `mnas bench`
     │   └── StudyError        STUxx    a study
     ├── ExportError           exit 1   EXPxx: an artefact that could not be written or is wrong
     └── TrainingError         exit 1   TRNxx: a network that could not be trained
@@ -85,6 +87,10 @@ class SpaceError(UsageError):
     """A search space is wrong, or a network lies outside it."""
 
 
+class ModelError(UsageError):
+    """A model that was named cannot be found, read, given its shapes or written in the format that is needed."""
+
+
 class GateFailedError(MnasError):
     """A latency gate failed beyond its interval."""
 
@@ -123,6 +129,10 @@ class StoreError(StateError):
 
 class LutError(StateError):
     """A latency table is missing, foreign or incomplete."""
+
+
+class RunError(StateError):
+    """A run of `mnas bench` is not in the store, or is over."""
 
 
 class StudyError(StateError):
