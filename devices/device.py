@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from devices.measurement import SampleEvent, Visit
+from devices.trial import Trial
 from mnas.export.artifact import ModelArtifact
 from mnas.jsonio import sha256_json
 
@@ -69,7 +70,7 @@ class Device(Protocol):
 
     @property
     def model_format(self) -> str:
-        """Format of the models that it runs: ``onnx`` or ``tflite``."""
+        """Format of the models that it runs: ``onnx``, ``tflite`` or ``pt2``."""
 
     def load(self, artifacts: Iterable[ModelArtifact]) -> dict[str, str]:
         """Make models ready, so that no visit pays for loading.
@@ -83,6 +84,23 @@ class Device(Protocol):
 
     def unload(self, sha256s: Iterable[str]) -> None:
         """Give back what loaded models hold; those that are not loaded are passed over."""
+
+    def renew(self) -> dict[str, str]:
+        """Load every loaded model anew in a fresh process, so that its weights and buffers lie elsewhere in memory.
+
+        Returns:
+            sha256 -> reason for each model that cannot be run any more.
+
+        Raises:
+            DeviceError: The device itself is gone.
+        """
+
+    def try_model(self, artifact: ModelArtifact) -> Trial:
+        """Load a model and run it once, apart from all that is loaded, so that a bad one costs this and nothing else.
+
+        Raises:
+            DeviceError: The device itself is gone.
+        """
 
     def run(self, batch: Iterable[Visit]) -> Iterator[SampleEvent]:
         """Run visits in the order given and yield one event for each, as soon as it is done.

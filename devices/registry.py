@@ -9,14 +9,15 @@ from importlib.util import find_spec
 from typing import cast
 
 from devices.device import Device
-from devices.spec import ENTRY_POINT_GROUP, DeviceSpec
+from devices.spec import ENTRY_POINT_GROUP, HOST_RUNTIMES, DeviceSpec, openable_runtimes
 from mnas.errors import DeviceError
 
-_BUILT_IN = {"ort": "devices.runtimes.host:HostDevice", "litert": "devices.runtimes.host:HostDevice"}
+_BUILT_IN = dict.fromkeys(HOST_RUNTIMES, "devices.runtimes.host:HostDevice")
 _PACKAGES = {
     "ort": ("onnxruntime", ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")),
     "litert": ("ai_edge_litert", ("ai-edge-litert",)),
     "litert (tflite-runtime)": ("tflite_runtime", ("tflite-runtime",)),
+    "torch": ("torch", ("torch",)),
 }
 
 
@@ -49,6 +50,14 @@ def open_device(spec: str | DeviceSpec) -> Device:
     """
     parsed = DeviceSpec.parse(spec) if isinstance(spec, str) else spec
     name = parsed.runtime if parsed.kind == "host" else parsed.kind
+    if parsed.kind == "host" and name in HOST_RUNTIMES and name not in openable_runtimes():
+        raise DeviceError(
+            "DEV02",
+            "the package of this runtime is not installed",
+            value=str(parsed),
+            why=f"{_PACKAGES[name][0]} cannot be found",
+            fix=f"pip install {_PACKAGES[name][1][0]}",
+        )
     if name in _BUILT_IN:
         module, _, attribute = _BUILT_IN[name].partition(":")
         return cast(Device, getattr(import_module(module), attribute)(parsed))
@@ -59,7 +68,7 @@ def open_device(spec: str | DeviceSpec) -> Device:
         "devices of this kind are not available yet",
         value=str(parsed),
         why=f"nothing is registered for '{name}' in '{ENTRY_POINT_GROUP}'",
-        fix="use host:ort or host:litert",
+        fix=f"use one of {', '.join(f'host:{name}' for name in openable_runtimes())}",
     )
 
 
@@ -68,7 +77,7 @@ def list_host_devices() -> list[HostRuntime]:
     found = [_describe(name) for name in _PACKAGES]
     litert = [runtime for runtime in found if runtime.spec == "host:litert"]
     kept = next((runtime for runtime in litert if runtime.is_available), litert[0])
-    return [runtime for runtime in found if runtime.spec != "host:litert"] + [kept]
+    return [runtime for runtime in found if runtime.spec != "host:litert" or runtime is kept]
 
 
 def _describe(name: str) -> HostRuntime:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 
 from mnas.errors import ConfigError
 
 ENTRY_POINT_GROUP = "mnas.devices"
 HOST_RUNTIMES = ("ort", "litert", "torch")
+RUNTIME_MODULES = {"ort": ("onnxruntime",), "litert": ("ai_edge_litert", "tflite_runtime"), "torch": ("torch",)}
+"""Host runtime -> modules of which one must be there."""
+
 PHONE_RUNNERS = ("tflite", "litert", "ortperf")
 CPU_CLASSES = ("big", "middle", "little")
 DELEGATES = ("xnnpack", "none", "gpu", "nnapi")
@@ -38,7 +42,9 @@ class DeviceSpec:
         threads: Threads of the runtime, 1 .. 256.
         cpus: "" for the device's default, ``big``, ``middle``, ``little``, or a mask in lower-case hexadecimal
             without prefix or leading zeros.
-        delegate: "" for the runtime's default, ``xnnpack``, ``none``, ``gpu``, ``nnapi`` or ``external:PATH``.
+        delegate: "" for the runtime's default. For phones ``xnnpack``, ``none``, ``gpu``, ``nnapi`` or
+            ``external:PATH``. For the host any lower-case name such as ``cpu``, ``xnnpack`` or ``cuda``: which ones
+            are there is known to the runtime alone.
 
     Raises:
         ConfigError: ``CFG10``: a field is not one of these.
@@ -56,7 +62,7 @@ class DeviceSpec:
             if self.serial:
                 raise _refuse("the host has no serial", self.serial, "only phones have one", "write host:RUNTIME")
             if self.runtime not in HOST_RUNTIMES and self.runtime not in plugin_runtimes():
-                raise _refuse_runtime(self.runtime, (*HOST_RUNTIMES, *plugin_runtimes()), "this machine")
+                raise _refuse_runtime(self.runtime, openable_runtimes(), "this machine")
         elif self.kind == "adb":
             if not re.fullmatch(r"[^\s/,]+", self.serial):
                 raise _refuse("a phone needs its serial", self.serial, _GRAMMAR, "take one from 'adb devices'")
@@ -64,7 +70,8 @@ class DeviceSpec:
                 raise _refuse_runtime(self.runtime, PHONE_RUNNERS, "phones")
         else:
             raise _refuse("no such kind of device", self.kind, f"the form is {_GRAMMAR}", "write it so")
-        _check_options(self.threads, self.cpus, self.delegate)
+        _check_options(self.threads, self.cpus)
+        _check_delegate(self.kind, self.delegate)
 
     @classmethod
     def parse(cls, text: str) -> DeviceSpec:
@@ -97,6 +104,12 @@ def plugin_runtimes() -> tuple[str, ...]:
     return tuple(sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)} - {"adb"}))
 
 
+def openable_runtimes() -> tuple[str, ...]:
+    """Return the host runtimes that can be opened: those whose package is there, and plug-ins; imports none."""
+    built_in = [name for name in HOST_RUNTIMES if any(find_spec(module) for module in RUNTIME_MODULES[name])]
+    return (*built_in, *(name for name in plugin_runtimes() if name not in HOST_RUNTIMES))
+
+
 def _read_options(text: str, options: list[str]) -> dict[str, str | int]:
     fields: dict[str, str | int] = {}
     for option in options:
@@ -118,11 +131,16 @@ def _read_options(text: str, options: list[str]) -> dict[str, str | int]:
     return fields
 
 
-def _check_options(threads: int, cpus: str, delegate: str) -> None:
+def _check_options(threads: int, cpus: str) -> None:
     if not 1 <= threads <= MAX_THREADS:
         raise _refuse("threads is out of range", threads, f"it must be 1 .. {MAX_THREADS}", "change it")
     if cpus and cpus not in CPU_CLASSES and not re.fullmatch(r"[1-9a-f][0-9a-f]{0,31}", cpus):
         raise _refuse("cpus is neither a class nor a mask", cpus, f"classes are {', '.join(CPU_CLASSES)}", "cpus=f0")
+
+
+def _check_delegate(kind: str, delegate: str) -> None:
+    if kind == "host" and re.fullmatch(r"[a-z][a-z0-9_]*", delegate):
+        return
     external = delegate.startswith("external:") and re.fullmatch(r"external:[^\s,]+", delegate)
     if delegate and delegate not in DELEGATES and not external:
         known = ", ".join((*DELEGATES, "external:PATH"))

@@ -12,6 +12,8 @@ import numpy as np
 
 from devices.device import Device, DeviceInfo
 from devices.measurement import Sample, SampleEvent, Visit
+from devices.models.description import TensorSpec
+from devices.trial import Trial
 from mnas.errors import DeviceError
 from mnas.export.artifact import ModelArtifact
 from mnas.jsonio import sha256_text
@@ -47,6 +49,7 @@ class SimulatedDevice:
         unloadable: Models that cannot be loaded.
         failing: Models whose visits fail.
         not_finite: Models that give NaN.
+        placement_noise: Standard deviation of how much faster or slower a model runs for where it lies in memory.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class SimulatedDevice:
         unloadable: Iterable[str] = (),
         failing: Iterable[str] = (),
         not_finite: Iterable[str] = (),
+        placement_noise: float = 0.0,
     ) -> None:
         self._rng = np.random.default_rng(seed)
         self._noise = noise
@@ -67,7 +71,10 @@ class SimulatedDevice:
         self._unloadable = frozenset(unloadable)
         self._failing = frozenset(failing)
         self._not_finite = frozenset(not_finite)
+        self._placement_noise = placement_noise
+        self._places: dict[str, float] = {}
         self._is_closed = False
+        self.renewals = 0
         self.time_ms = 0.0
         self.info = DeviceInfo(
             device_id="simulated",
@@ -106,6 +113,29 @@ class SimulatedDevice:
     def unload(self, sha256s: Iterable[str]) -> None:
         """Do nothing: nothing is held."""
 
+    def renew(self) -> dict[str, str]:
+        """Count it; with ``placement_noise`` every model then runs at another speed for as long as it stays there."""
+        self._check_open()
+        self.renewals += 1
+        self._places.clear()
+        return {}
+
+    def try_model(self, artifact: ModelArtifact) -> Trial:
+        """Make up a trial; models that were to fail do so."""
+        self._check_open()
+        if artifact.sha256 in self._unloadable:
+            return Trial("refused", "simulated: cannot be loaded")
+        if artifact.sha256 in self._failing:
+            return Trial("crashed", "simulated: failed")
+        return Trial(
+            "ok",
+            load_ms=1.0,
+            first_run_ms=2 * self.true_ms(artifact),
+            peak_memory_bytes=artifact.size_bytes,
+            bad_outputs=("output",) if artifact.sha256 in self._not_finite else (),
+            outputs=(TensorSpec("output", "float32", (1, 10)),),
+        )
+
     def run(self, batch: Iterable[Visit]) -> Iterator[SampleEvent]:
         """Make up one event for each visit."""
         for visit in batch:
@@ -118,12 +148,20 @@ class SimulatedDevice:
                 yield SampleEvent(visit, tuple(self._sample(visit.artifact) for _ in range(visit.runs)), warmup)
 
     def _sample(self, artifact: ModelArtifact) -> Sample:
-        value = self.true_ms(artifact) * (1 + self._noise * abs(self._rng.standard_normal()))
+        value = self.true_ms(artifact) * self._place(artifact.sha256)
+        value *= 1 + self._noise * abs(self._rng.standard_normal())
         for start, stop, factor in self._slow_windows_ms:
             if start <= self.time_ms < stop:
                 value *= factor ** self._slow_exponents.get(artifact.sha256, 1.0)
         self.time_ms += value
         return Sample(math.nan if artifact.sha256 in self._not_finite else value)
+
+    def _place(self, sha256: str) -> float:
+        if not self._placement_noise:
+            return 1.0
+        if sha256 not in self._places:
+            self._places[sha256] = math.exp(self._placement_noise * self._rng.standard_normal())
+        return self._places[sha256]
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -161,6 +199,19 @@ class DeviceConformance:
         assert set(failed) == {bad_artifact.sha256} and failed[bad_artifact.sha256]
         assert device.load(good_artifacts) == {}
 
+    def test_trials_tell_good_from_bad_and_leave_the_device_as_it_was(
+        self, device: Device, good_artifacts: Sequence[ModelArtifact], bad_artifact: ModelArtifact
+    ) -> None:
+        """A trial never raises for a model, can be stored, and loads nothing."""
+        good, bad = device.try_model(good_artifacts[0]), device.try_model(bad_artifact)
+        for trial in (good, bad):
+            assert Trial.from_json(json.loads(json.dumps(trial.to_json(), allow_nan=False))) == trial
+        assert good.how == "ok" and good.error == "" and good.bad_outputs == () and good.outputs
+        assert good.load_ms is not None and good.first_run_ms is not None and good.first_run_ms > 0
+        assert bad.how != "ok" and bad.error and "\n" not in bad.error and bad.first_run_ms is None
+        (event,) = device.run([Visit(good_artifacts[0], 2, 0)])
+        assert event.error == ""
+
     def test_run_keeps_order_and_counts(self, device: Device, good_artifacts: Sequence[ModelArtifact]) -> None:
         """One event for each visit, in order, with as many inferences as were asked for."""
         visits = [Visit(a, runs, 2) for runs in (1, 4) for a in good_artifacts]
@@ -189,6 +240,14 @@ class DeviceConformance:
             good_artifacts
         )
 
+    def test_models_run_after_a_renewal(self, device: Device, good_artifacts: Sequence[ModelArtifact]) -> None:
+        """A fresh process holds the same models."""
+        device.load(good_artifacts)
+        assert device.renew() == {}
+        assert [event.error for event in device.run([Visit(a, 1, 0) for a in good_artifacts])] == [""] * len(
+            good_artifacts
+        )
+
     def test_run_is_lazy(self, device: Device, good_artifacts: Sequence[ModelArtifact]) -> None:
         """An event is given before the next visit is asked for, so each can be stored at once."""
         taken: list[int] = []
@@ -210,8 +269,10 @@ class DeviceConformance:
         """Closing twice is no error; running afterwards is."""
         device.close()
         device.close()
-        try:
-            list(device.run([Visit(good_artifacts[0], 1, 0)]))
-        except DeviceError:
-            return
-        raise AssertionError("a closed device ran a model")
+        uses = (lambda: list(device.run([Visit(good_artifacts[0], 1, 0)])), lambda: device.try_model(good_artifacts[0]))
+        for use in uses:
+            try:
+                use()
+            except DeviceError:
+                continue
+            raise AssertionError("a closed device ran a model")

@@ -10,15 +10,19 @@ from typing import Any
 from devices.device import DeviceInfo
 from devices.measurement import Sample, SampleEvent, Visit
 from devices.runtimes import machine
+from devices.runtimes.capabilities import check_capabilities
+from devices.runtimes.failures import explain
+from devices.runtimes.host_trial import load_request, run_trial
+from devices.runtimes.scheduling import real_time_limit
+from devices.runtimes.sessions import DEFAULT_DELEGATES, FORMATS
 from devices.runtimes.worker_process import WorkerProcess
 from devices.spec import CPU_CLASSES, DeviceSpec
+from devices.trial import Trial
 from mnas.errors import ConfigError, DeviceError
 from mnas.export.artifact import ModelArtifact
 from mnas.jsonio import sha256_bytes
 
-_FORMATS = {"ort": "onnx", "litert": "tflite"}
-_RUNTIME_NAMES = {"ort": "onnxruntime", "litert": "litert"}
-_DELEGATES = {"ort": ("cpu",), "litert": ("xnnpack", "none")}
+_RUNTIME_NAMES = {"ort": "onnxruntime", "litert": "litert", "torch": "torch"}
 _RUNS_PER_DEADLINE = 10
 _START_DEADLINE_S = 30.0
 _LOSSES_IN_A_ROW = 3
@@ -28,9 +32,11 @@ class HostDevice:
     """A runtime on this machine. Use it as a context manager.
 
     Args:
-        spec: ``host:ort`` or ``host:litert`` with options; ``cpus`` must be a mask here.
+        spec: ``host:ort``, ``host:litert`` or ``host:torch`` with options; ``cpus`` must be a mask here.
         deadline_s: A visit of up to ten runs, or a loading, that takes longer counts as hung; more runs have more time
             in proportion.
+        memory_limit_bytes: What the measuring process, and that of each trial, may take beyond what it has at its
+            start; 0 for 80 % of what is available then. Models beyond it fail, and the machine lives on.
 
     Raises:
         ConfigError: ``CFG11``: an option that this runtime does not have.
@@ -38,19 +44,22 @@ class HostDevice:
             have the CPUs asked for.
     """
 
-    def __init__(self, spec: DeviceSpec, *, deadline_s: float = 60.0) -> None:
-        if spec.kind != "host" or spec.runtime not in _FORMATS:
+    def __init__(self, spec: DeviceSpec, *, deadline_s: float = 60.0, memory_limit_bytes: int = 0) -> None:
+        if spec.kind != "host" or spec.runtime not in FORMATS:
             raise DeviceError(
                 "DEV02",
                 "this runtime is not available on this machine yet",
                 value=str(spec),
-                fix=f"use one of {', '.join(f'host:{name}' for name in _FORMATS)}",
+                fix=f"use one of {', '.join(f'host:{name}' for name in FORMATS)}",
             )
         self.spec = spec
         self._deadline_s = deadline_s
+        self._memory_limit_bytes = memory_limit_bytes
         self._delegate = _check_options(spec)
         self._loaded: dict[str, ModelArtifact] = {}
         self._errors: dict[str, str] = {}
+        self._notes: dict[str, tuple[str, ...]] = {}
+        self._ordinary: set[str] = set()
         self._losses: list[str] = []
         self._is_closed = False
         self._worker, self._greeting = self._start()
@@ -79,7 +88,7 @@ class HostDevice:
     @property
     def model_format(self) -> str:
         """Format of the models that it runs."""
-        return _FORMATS[self.spec.runtime]
+        return FORMATS[self.spec.runtime]
 
     @property
     def worker_pid(self) -> int:
@@ -90,10 +99,10 @@ class HostDevice:
         """Load models that are not loaded yet; see `devices.device.Device.load`."""
         failed = {}
         for artifact in artifacts:
-            if artifact.sha256 not in self._loaded:
+            if not self._is_loaded(artifact):
                 error = self._load(artifact)
                 if error:
-                    failed[artifact.sha256] = error
+                    failed[artifact.identity] = error
         return failed
 
     def unload(self, sha256s: Iterable[str]) -> None:
@@ -101,6 +110,13 @@ class HostDevice:
         for sha256 in sha256s:
             if self._loaded.pop(sha256, None) and self._worker.alive:
                 self._worker.ask({"op": "unload", "sha256": sha256}, self._deadline_s)
+
+    def renew(self) -> dict[str, str]:
+        """Load all loaded models anew in a fresh worker; see `devices.device.Device.renew`."""
+        before = set(self._loaded)
+        self._worker.close()
+        self._ensure_worker()
+        return {sha256: self._errors[sha256] for sha256 in before - self._loaded.keys()}
 
     def run(self, batch: Iterable[Visit]) -> Iterator[SampleEvent]:
         """Run visits in order; see `devices.device.Device.run`.
@@ -112,28 +128,65 @@ class HostDevice:
         for visit in batch:
             yield self._visit(visit)
 
+    def try_model(self, artifact: ModelArtifact) -> Trial:
+        """Load a model and run it once in a fresh process; see `devices.device.Device.try_model`.
+
+        Raises:
+            DeviceError: ``DEV04`` the device was closed.
+        """
+        self._check_open()
+        error = _check_file(artifact, self.model_format)
+        if error:
+            return Trial("refused", error)
+        return run_trial(self._arguments(), artifact, start_deadline_s=_START_DEADLINE_S, deadline_s=self._deadline_s)
+
     def conditions(self) -> dict[str, Any]:
-        """Return load, clocks, steal ticks, and whether the worker is pinned and at real-time priority."""
-        pinned = bool(self._greeting["cpu_mask"])
-        return {**machine.conditions(), "capabilities": {"pinned": pinned, "fifo": bool(self._greeting["fifo"])}}
+        """Return the machine's state, what the worker was granted, and what of its models is out of the ordinary."""
+        greeting, state = self._greeting, machine.conditions()
+        found = check_capabilities(
+            pinned=bool(greeting["cpu_mask"]), fifo=bool(greeting["fifo"]), memory_limit=greeting["memory_limit"]
+        )
+        state["capabilities"] = {one.name: one.is_there for one in found}
+        limit = real_time_limit()
+        if limit:
+            state["real_time_limit_us"] = [limit.runtime_us, limit.period_us]
+        if greeting["memory_limit"]:
+            state["memory_limit_bytes"] = greeting["memory_limit"]
+        if self._ordinary:
+            state["ordinary_priority"] = sorted(self._ordinary)
+        notes = {sha256: list(notes) for sha256, notes in self._notes.items() if notes and sha256 in self._loaded}
+        return {**state, "model_notes": notes} if notes else state
 
     def close(self) -> None:
         """End the worker; a second call does nothing."""
         self._is_closed = True
         self._worker.close()
 
+    def _arguments(self) -> list[str]:
+        """Return the worker's command line."""
+        spec = self.spec
+        options = {
+            "runtime": spec.runtime,
+            "threads": spec.threads,
+            "delegate": self._delegate,
+            "cpus": spec.cpus,
+            "memory-limit": self._memory_limit_bytes,
+        }
+        return [f"--{name}={value}" for name, value in options.items()]
+
     def _start(self) -> tuple[WorkerProcess, dict[str, Any]]:
         spec = self.spec
-        arguments = ["--runtime", spec.runtime, "--threads", str(spec.threads), "--delegate", self._delegate]
-        worker = WorkerProcess([*arguments, "--cpus", spec.cpus])
+        worker = WorkerProcess(self._arguments())
         greeting = worker.greet(_START_DEADLINE_S)
         if "ready" not in greeting:
             worker.kill()
+            if "delegates" in greeting:
+                raise _unknown_option(spec, tuple(greeting["delegates"]))
             raise DeviceError(
                 "DEV03",
                 "the measuring process does not start",
                 value=str(spec),
-                why=str(greeting.get("error")),
+                why=explain(greeting)[1],
                 fix=f"check that the runtime of '{spec.runtime}' imports in this environment",
             )
         if spec.cpus and greeting["cpu_mask"] != spec.cpus:
@@ -147,11 +200,19 @@ class HostDevice:
             )
         return worker, greeting
 
-    def _ensure_worker(self) -> None:
+    def _check_open(self) -> None:
         if self._is_closed:
             raise DeviceError(
                 "DEV04", "the device was closed", value=str(self.spec), why="it cannot run any more", fix="open another"
             )
+
+    def _is_loaded(self, artifact: ModelArtifact) -> bool:
+        """Say whether this very file with these very inputs is loaded."""
+        loaded = self._loaded.get(artifact.identity)
+        return loaded is not None and (loaded is artifact or load_request(loaded) == load_request(artifact))
+
+    def _ensure_worker(self) -> None:
+        self._check_open()
         if self._worker.alive:
             return
         self._worker, self._greeting = self._start()
@@ -164,28 +225,23 @@ class HostDevice:
         error = _check_file(artifact, self.model_format)
         if not error:
             self._ensure_worker()
-            request = {
-                "op": "load",
-                "sha256": artifact.sha256,
-                "path": str(artifact.path.resolve()),
-                "shape": list(artifact.input_shape),
-            }
-            reply = self._worker.ask(request, self._deadline_s)
+            reply = self._worker.ask(load_request(artifact), self._deadline_s)
             # A reload that works is no sign of health: it comes between any two losses.
             if reply.get("lost") or not is_reload:
-                self._count_loss(artifact.sha256, reply)
-            error = str(reply.get("error", ""))
+                self._count_loss(artifact.identity, reply)
+            error = explain({"memory_limit": self._greeting["memory_limit"], **reply})[1]
+            self._notes[artifact.identity] = tuple(reply.get("notes", ()))
         if error:
-            self._errors[artifact.sha256] = error
+            self._errors[artifact.identity] = error
         else:
-            self._loaded[artifact.sha256] = artifact
-            self._errors.pop(artifact.sha256, None)
+            self._loaded[artifact.identity] = artifact
+            self._errors.pop(artifact.identity, None)
         return error
 
     def _visit(self, visit: Visit) -> SampleEvent:
-        sha256 = visit.artifact.sha256
+        sha256 = visit.artifact.identity
         self._ensure_worker()
-        if sha256 not in self._loaded:
+        if not self._is_loaded(visit.artifact):
             error = self._errors.get(sha256) or self._load(visit.artifact)
             if error:
                 return SampleEvent(visit, (), error=f"cannot be loaded: {error}")
@@ -195,7 +251,9 @@ class HostDevice:
         reply = self._worker.ask(request, deadline_s)
         self._count_loss(sha256, reply)
         if "error" in reply:
-            return SampleEvent(visit, (), error=str(reply["error"]))
+            return SampleEvent(visit, (), error=explain(reply)[1])
+        if self._greeting["fifo"] and reply["priority"] == "ordinary":
+            self._ordinary.add(sha256)
         return SampleEvent(
             visit,
             tuple(Sample(value / 1e6) for value in reply["samples_ns"]),
@@ -215,14 +273,13 @@ class HostDevice:
                 "DEV05",
                 f"the measuring process died {_LOSSES_IN_A_ROW} times in a row on different models",
                 value=str(self.spec),
-                why=str(reply["error"]),
+                why=explain(reply)[1],
                 fix="check memory and the runtime's installation",
             )
 
 
 def _check_options(spec: DeviceSpec) -> str:
     """Return the delegate that a spec means on this machine."""
-    known = _DELEGATES[spec.runtime]
     if spec.threads > (os.cpu_count() or 1):
         raise ConfigError(
             "CFG11",
@@ -231,16 +288,25 @@ def _check_options(spec: DeviceSpec) -> str:
             why=f"it has {os.cpu_count()}; they would only wait for each other, in every loaded model",
             fix="use fewer threads",
         )
-    delegate = spec.delegate or known[0]
-    if delegate not in known or spec.cpus in CPU_CLASSES:
+    if spec.cpus in CPU_CLASSES:
         raise ConfigError(
             "CFG11",
-            f"an option that '{spec.runtime}' does not have on this machine",
+            "CPU classes are for phones",
             value=str(spec),
-            why=f"delegates are {', '.join(known)}, and cpus must be a hexadecimal mask",
-            fix="leave it out",
+            why="on this machine cpus must be a hexadecimal mask",
+            fix="leave it out, or write cpus=2",
         )
-    return delegate
+    return spec.delegate or DEFAULT_DELEGATES[spec.runtime]
+
+
+def _unknown_option(spec: DeviceSpec, present: tuple[str, ...]) -> ConfigError:
+    return ConfigError(
+        "CFG11",
+        f"a delegate that '{spec.runtime}' does not have on this machine",
+        value=str(spec),
+        why=f"present are {', '.join(present)}",
+        fix="use one of them, or install a build of the runtime that has it",
+    )
 
 
 def _check_file(artifact: ModelArtifact, model_format: str) -> str:

@@ -18,7 +18,7 @@ from typing import IO, Any
 import devices
 
 _EXIT_WAIT_S = 1.0
-_STDERR_TAIL_CHARS = 400
+_STDERR_TAIL_CHARS = 2000
 
 
 class WorkerProcess:
@@ -47,6 +47,7 @@ class WorkerProcess:
         except OSError:
             self._stderr.close()
             raise
+        self._said_before = 0
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -73,9 +74,10 @@ class WorkerProcess:
         """Send a request and wait for its reply.
 
         Returns:
-            The reply, or ``{"error": reason, "lost": True}`` when the worker died or did not answer in time; it has
-            been killed then.
+            The reply, or ``{"error": reason, "lost": True}`` when the worker died or did not answer in time (``"hung":
+            True`` too); it has been killed then. Beside an error stands ``stderr``: what the worker printed meanwhile.
         """
+        self._said_before = self._stderr_size()
         try:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(request) + "\n")
@@ -89,7 +91,7 @@ class WorkerProcess:
             line = self._lines.get(timeout=deadline_s)
         except queue.Empty:
             self.kill()
-            return {"error": f"no answer within {deadline_s:g} s; the worker was killed", "lost": True}
+            return {"error": f"no answer within {deadline_s:g} s; the worker was killed", "lost": True, "hung": True}
         if line is None:
             return self._lost()
         try:
@@ -99,6 +101,8 @@ class WorkerProcess:
         if not isinstance(reply, dict):
             self.kill()
             return {"error": f"the worker's answer is not JSON: {line[:200]!r}", "lost": True}
+        if "error" in reply:
+            reply["stderr"] = self._stderr_tail()
         return reply
 
     def _lost(self) -> dict[str, Any]:
@@ -108,13 +112,20 @@ class WorkerProcess:
         tail = self._stderr_tail()
         self.kill()
         how = "closed its output" if code is None else _describe_exit(code)
-        return {"error": f"the worker {how}" + (f"; it said: {tail}" if tail else ""), "lost": True}
+        return {"error": f"the worker {how}", "stderr": tail, "lost": True}
+
+    def _stderr_size(self) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            return os.fstat(self._stderr.fileno()).st_size
+        return 0
 
     def _stderr_tail(self) -> str:
-        with contextlib.suppress(OSError, ValueError):
-            size = self._stderr.seek(0, os.SEEK_END)
-            self._stderr.seek(max(0, size - _STDERR_TAIL_CHARS))
-            return self._stderr.read().decode("utf-8", "replace").strip()
+        """Return the end of what the worker printed since the last request."""
+        # pread, because the worker writes at the very offset that seeking here would move.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            size = self._stderr_size()
+            start = max(self._said_before, size - _STDERR_TAIL_CHARS)
+            return os.pread(self._stderr.fileno(), size - start, start).decode("utf-8", "replace").strip()
         return ""
 
     def close(self) -> None:

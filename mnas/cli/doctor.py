@@ -71,6 +71,7 @@ def _devices() -> list[list[object]]:
     from mnas.errors import MnasError
 
     rows: list[list[object]] = []
+    capabilities: dict[str, bool] = {}
     for one in list_host_devices():
         if not one.is_available:
             rows.append([one.spec, "no package for it is installed", "absent"])
@@ -80,11 +81,22 @@ def _devices() -> list[list[object]]:
         except MnasError as error:
             rows.append([one.spec, str(error), "broken"])
             continue
-        capabilities = device.conditions().get("capabilities", {})
+        # What the machine grants is the same for every runtime, so it is asked for once.
+        capabilities = capabilities or device.conditions().get("capabilities", {})
         device.close()
-        lacking = [name for name, is_there in capabilities.items() if not is_there]
-        found = f"{one.package} {one.version} on {device.info.model}"
-        rows.append([one.spec, found + (f"; lacks {', '.join(lacking)}" if lacking else ""), "ok"])
+        rows.append([one.spec, f"{one.package} {one.version} on {device.info.model}", "ok"])
+    return [*rows, *_capabilities(capabilities)]
+
+
+def _capabilities(capabilities: dict[str, bool]) -> list[list[object]]:
+    """Say of each thing that helps measuring whether it is there, what its lack costs and how to get it."""
+    from devices.runtimes.capabilities import describe_capability
+
+    rows: list[list[object]] = []
+    for name, is_there in capabilities.items():
+        one = describe_capability(name, is_there)
+        found = "there" if is_there else f"without it {one.costs}; {one.remedy}"
+        rows.append([f"measuring: {name.replace('_', ' ')}", found, "ok" if is_there else "absent"])
     return rows
 
 

@@ -18,6 +18,7 @@ MakeNet = Callable[[str, int], ModelArtifact]
 def make_net(tmp_path_factory: pytest.TempPathFactory) -> MakeNet:
     """Write a small real net: ``make_net("onnx", 8)`` has 8 channels."""
     from mnas.export.onnx import write_onnx
+    from mnas.export.pt2 import write_pt2
     from mnas.export.tflite import write_tflite
 
     folder = tmp_path_factory.mktemp("nets")
@@ -30,7 +31,7 @@ def make_net(tmp_path_factory: pytest.TempPathFactory) -> MakeNet:
             Block(op="linear", out_channels=10),
         )
         layers = layers_of_blocks(blocks, shape)
-        write = {"onnx": write_onnx, "tflite": write_tflite}[model_format]
+        write = {"onnx": write_onnx, "tflite": write_tflite, "pt2": write_pt2}[model_format]
         data = write(layers, random_weights(layers, np.random.default_rng(channels)), name=f"net{channels}")
         path = folder / f"net{channels}{SUFFIXES[model_format]}"
         return save_artifact(data, path, model_format=model_format, input_shape_chw=shape)

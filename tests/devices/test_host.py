@@ -22,7 +22,7 @@ from mnas.export.artifact import ModelArtifact
 
 MakeBad = Callable[[str, bytes], ModelArtifact]
 MakeNet = Callable[[str, int], ModelArtifact]
-RUNTIMES = [("ort", "onnx"), ("litert", "tflite")]
+RUNTIMES = [("ort", "onnx"), ("litert", "tflite"), ("torch", "pt2")]
 _GARBAGE = bytes(range(256)) * 8
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -54,6 +54,10 @@ class TestLiteRT(_HostConformance):
     runtime, model_format = "litert", "tflite"
 
 
+class TestTorch(_HostConformance):
+    runtime, model_format = "torch", "pt2"
+
+
 @pytest.mark.parametrize(("runtime", "model_format"), RUNTIMES)
 def test_truncated_models_are_named_and_the_rest_runs(
     runtime: str, model_format: str, make_net: MakeNet, make_bad: MakeBad
@@ -70,7 +74,7 @@ def test_truncated_models_are_named_and_the_rest_runs(
 def test_info_tells_what_was_got(runtime: str, model_format: str) -> None:
     import importlib.metadata
 
-    package = {"ort": "onnxruntime", "litert": "ai-edge-litert"}[runtime]
+    package = {"ort": "onnxruntime", "litert": "ai-edge-litert", "torch": "torch"}[runtime]
     with HostDevice(DeviceSpec("host", runtime)) as device:
         info, conditions = device.info, device.conditions()
     assert info.runtime_version == importlib.metadata.version(package)
@@ -199,8 +203,10 @@ def test_unloaded_models_load_again_by_themselves(make_net: MakeNet) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "kind"),
     [
-        ("host:torch", "DEV02", DeviceError),
-        ("host:ort,delegate=xnnpack", "CFG11", ConfigError),
+        ("host:ort,delegate=nosuch", "CFG11", ConfigError),
+        ("host:ort,delegate=azure", "CFG11", ConfigError),
+        ("host:litert,delegate=gpu", "CFG11", ConfigError),
+        ("host:torch,delegate=cuda", "CFG11", ConfigError),
         ("host:ort,cpus=80000000000000000000", "DEV06", DeviceError),
         ("host:litert,cpus=big", "CFG11", ConfigError),
     ],
@@ -214,7 +220,7 @@ def test_what_the_host_cannot_do(text: str, code: str, kind: type[DeviceError]) 
 def test_listing_imports_no_runtime() -> None:
     code = (
         "import sys, devices.registry as r\n"
-        "assert {d.spec for d in r.list_host_devices()} == {'host:ort', 'host:litert'}\n"
+        "assert {d.spec for d in r.list_host_devices()} == {'host:ort', 'host:litert', 'host:torch'}\n"
         "heavy = {'onnxruntime', 'ai_edge_litert', 'torch', 'onnx', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

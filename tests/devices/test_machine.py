@@ -5,8 +5,8 @@ import os
 import pytest
 
 from devices.runtimes import machine, scheduling
+from devices.runtimes.inputs import fixed_shape, random_input
 from devices.runtimes.scheduling import choose_cpus, cpu_mask
-from devices.runtimes.sessions import fixed_shape, random_input
 
 
 def test_cpuinfo_and_stat_are_read_as_far_as_they_go() -> None:
