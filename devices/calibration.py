@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from devices.references import Nominal, check_nominals, load_nominals, save_nomi
 from mnas.errors import MeasurementError, StateError
 from mnas.export.artifact import ModelArtifact
 from mnas.store import Store, utc_now
+
+_FEWEST_ROUNDS, _LONGEST_S = 20, 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +38,21 @@ def measure_nominals(
 ) -> list[Nominal]:
     """Measure the references alone, over the settings' calibration rounds, and return what they took.
 
+    On a slow runtime it ends after 15 seconds, with 20 rounds at least.
+
     Raises:
         DeviceError: The device itself is gone.
         MeasurementError: ``MEA04``: a reference failed in some visit, so nothing can rest on it.
     """
     harness = Harness(device, references, {}, settings, rng=rng)
     started = utc_now()
-    samples: dict[str, list[float]] = {artifact.sha256: [] for artifact in references.values()}
-    for record in harness.visits([], settings.calibration_rounds):
+    samples: dict[str, list[float]] = {artifact.identity: [] for artifact in references.values()}
+    began = time.monotonic()
+
+    def enough(rounds_done: int) -> bool:
+        return rounds_done >= _FEWEST_ROUNDS and time.monotonic() - began > _LONGEST_S
+
+    for record in harness.visits([], settings.calibration_rounds, enough=enough):
         if record.error or not np.all(np.isfinite(record.samples_ms)):
             raise MeasurementError(
                 "MEA04",
@@ -53,7 +63,7 @@ def measure_nominals(
             )
         samples[record.sha256] += record.samples_ms
     return [
-        Nominal(name, artifact.sha256, float(np.quantile(samples[artifact.sha256], settings.quantile)), started)
+        Nominal(name, artifact.sha256, float(np.quantile(samples[artifact.identity], settings.quantile)), started)
         for name, artifact in references.items()
     ]
 

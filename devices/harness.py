@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from mnas.errors import MeasurementError
 from mnas.export.artifact import ModelArtifact
 from mnas.store import utc_now
 
-__all__ = ["Harness", "ProtocolSettings", "VisitRecord", "geometric_mean", "summarise"]
+__all__ = ["Harness", "ProtocolSettings", "SessionRecorder", "VisitRecord", "geometric_mean", "summarise"]
 
 
 class Harness:
@@ -64,55 +65,60 @@ class Harness:
             MeasurementError: The references cannot be measured, or have no nominals.
         """
         wanted = self.settings.rounds if rounds_wanted is None else rounds_wanted
-        started, before = utc_now(), self.device.conditions()
-        records = list(self.visits(artifacts, wanted))
-        return summarise(
-            records,
-            {name: artifact.sha256 for name, artifact in self.references.items()},
-            self.nominals_ms,
-            self.settings,
-            rounds_wanted=wanted,
-            device_key=self.device.info.device_key,
-            started_at_utc=started,
-            conditions_before=before,
-            conditions_after=self.device.conditions(),
-        )
+        recorder = SessionRecorder(self)
+        for record in self.visits(artifacts, wanted):
+            recorder.add(record)
+        return recorder.session(wanted)
 
     def visits(
-        self, artifacts: Iterable[ModelArtifact], rounds_wanted: Mapping[str, int] | int, *, first_round: int = 0
+        self,
+        artifacts: Iterable[ModelArtifact],
+        rounds_wanted: Mapping[str, int] | int,
+        *,
+        first_round: int = 0,
+        enough: Callable[[int], bool] = lambda _: False,
     ) -> Iterator[VisitRecord]:
         """Visit models and yield a record the moment each visit is done.
 
         A model that cannot be loaded gives one record with the error. One that fails ``max_failures`` times in a row is
-        not visited again.
+        not visited again. Every ``rounds_per_launch`` rounds the device loads all models anew in a fresh process.
 
         Args:
             artifacts: The models; the same sha256 given twice is one model.
             rounds_wanted: Rounds of each model by sha256 (0 for those not named), or of all. A model takes part in
                 the first so many rounds. With no model at all and a number, the references alone are visited.
             first_round: Number of the first round, for a session that goes on after an interruption.
+            enough: Asked after each round, with the rounds made by now, whether to stop.
 
         Raises:
             DeviceError: The device itself is gone.
             MeasurementError: ``MEA03``: a reference network cannot be loaded.
         """
-        models = {artifact.sha256: artifact for artifact in artifacts}
+        models = {artifact.identity: artifact for artifact in artifacts}
         wanted = model_rounds(list(models), rounds_wanted)
         models = {sha256: artifact for sha256, artifact in models.items() if wanted[sha256] > 0}
+        launches = _Launches(self.settings, self._clock)
         self._load_references()
         for sha256, error in self.device.load(models.values()).items():
             yield VisitRecord(
                 first_round, sha256, False, (), error=f"cannot be loaded: {error}", t_monotonic_s=self._clock()
             )
             del models[sha256]
+        launches.loaded()
         rounds = max((wanted[sha256] for sha256 in models), default=0)
         if not wanted and isinstance(rounds_wanted, int):
             rounds = rounds_wanted
         state = _RunState(self.settings)
         for turn in range(rounds):
+            if launches.is_due(turn):
+                launches.begin(turn)
+                self.device.renew()
+                launches.loaded()
             present = [sha256 for sha256 in models if wanted[sha256] > turn and not state.is_given_up(sha256)]
             if present or not wanted:
-                yield from self._round(first_round + turn, present, models, state)
+                yield from self._round((launches.number, first_round + turn), present, models, state)
+            if enough(turn + 1):
+                return
 
     def _load_references(self) -> None:
         failed = self.device.load(self.references.values())
@@ -126,18 +132,92 @@ class Harness:
             )
 
     def _round(
-        self, number: int, present: list[str], models: Mapping[str, ModelArtifact], state: _RunState
+        self, place: tuple[int, int], present: list[str], models: Mapping[str, ModelArtifact], state: _RunState
     ) -> Iterator[VisitRecord]:
-        by_sha = {artifact.sha256: artifact for artifact in self.references.values()}
+        by_sha = {artifact.identity: artifact for artifact in self.references.values()}
         plan = plan_round(present, list(by_sha), self.settings, self._rng)
         batch = [
             Visit((by_sha if is_reference else models)[sha256], state.runs_of(sha256), self.settings.warmup)
             for sha256, is_reference in plan
         ]
         for (_, is_reference), event in zip(plan, self.device.run(batch), strict=True):
-            record = _record_of(event, number, is_reference, self._clock())
+            record = _record_of(event, place, is_reference, self._clock())
             state.note(record)
             yield record
+
+
+class SessionRecorder:
+    """Gathers the records of one session, notes the device's conditions now and then, and works the session out.
+
+    Args:
+        harness: Whose visits it is given; conditions are read when a recorder is made.
+    """
+
+    _CONDITIONS_EVERY_S = 2.0
+
+    def __init__(self, harness: Harness) -> None:
+        self._harness = harness
+        self._started_at_utc = utc_now()
+        self._before = harness.device.conditions()
+        self._during: list[dict[str, Any]] = []
+        self._start_s: float | None = None
+        self._read_s = 0.0
+        self.records: list[VisitRecord] = []
+
+    def add(self, record: VisitRecord) -> None:
+        """Take the next record; between two rounds the device's conditions may be read."""
+        if self._start_s is None:
+            self._start_s = self._read_s = record.t_monotonic_s
+        is_new_round = bool(self.records) and self.records[-1].round != record.round
+        if is_new_round and record.t_monotonic_s - self._read_s >= self._CONDITIONS_EVERY_S:
+            self._read_s = record.t_monotonic_s
+            place = {"round": record.round, "t_s": round(record.t_monotonic_s - self._start_s, 3)}
+            self._during.append({**place, **self._harness.device.conditions()})
+        self.records.append(record)
+
+    def session(self, rounds_wanted: Mapping[str, int] | int | None = None) -> Session:
+        """Return the session so far.
+
+        Raises:
+            MeasurementError: The references gave no runs, or have no nominals.
+        """
+        harness = self._harness
+        return summarise(
+            self.records,
+            {name: artifact.identity for name, artifact in harness.references.items()},
+            harness.nominals_ms,
+            harness.settings,
+            rounds_wanted=rounds_wanted,
+            device_key=harness.device.info.device_key,
+            started_at_utc=self._started_at_utc,
+            conditions_before=self._before,
+            conditions_during=self._during,
+            conditions_after=harness.device.conditions(),
+        )
+
+
+class _Launches:
+    """When the device starts afresh: after so many rounds, unless loading takes too much of the time."""
+
+    def __init__(self, settings: ProtocolSettings, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._first_turn = 0
+        self._began_s = self._loaded_s = clock()
+        self.number = 0
+
+    def begin(self, turn: int) -> None:
+        self.number += 1
+        self._first_turn = turn
+        self._began_s = self._clock()
+
+    def loaded(self) -> None:
+        self._loaded_s = self._clock()
+
+    def is_due(self, turn: int) -> bool:
+        if turn - self._first_turn < self._settings.rounds_per_launch:
+            return False
+        return self._loaded_s - self._began_s <= self._settings.relaunch_share * (self._clock() - self._began_s)
 
 
 class _RunState:
@@ -165,10 +245,12 @@ class _RunState:
             self._runs[record.sha256] = self._settings.runs_for(float(np.min(record.samples_ms)))
 
 
-def _record_of(event: SampleEvent, number: int, is_reference: bool, time_s: float) -> VisitRecord:
+def _record_of(event: SampleEvent, place: tuple[int, int], is_reference: bool, time_s: float) -> VisitRecord:
+    launch, number = place
     return VisitRecord(
         round=number,
-        sha256=event.visit.artifact.sha256,
+        launch=launch,
+        sha256=event.visit.artifact.identity,
         is_reference=is_reference,
         samples_ms=tuple(sample.value_ms for sample in event.samples),
         warmup_ms=tuple(sample.value_ms for sample in event.warmup_samples),

@@ -88,9 +88,11 @@ class Session:
         started_at_utc: ISO 8601.
         measurements: One per model, by sha256.
         reference_ms: Reference network -> its quantile in this session (raw milliseconds).
-        reference_nominal_ms: Geometric mean of the references' stored nominals.
+        reference_nominals_ms: Reference network -> its stored nominal.
         conditions_before: As the device gave them.
         conditions_after: As the device gave them.
+        reference_rounds_ms: Reference network -> round, as text -> median of its runs in that round, raw milliseconds.
+        conditions_during: The same at the start of some rounds, with ``round`` and ``t_s`` (seconds since the start).
         protocol: Every setting of the measuring protocol.
         verdict: Of the session as a whole.
         reasons: Why it is not ``ok``.
@@ -100,13 +102,16 @@ class Session:
     started_at_utc: str
     measurements: dict[str, Measurement]
     reference_ms: dict[str, float]
-    reference_nominal_ms: float
+    reference_nominals_ms: dict[str, float]
     conditions_before: dict[str, Any]
     conditions_after: dict[str, Any]
     protocol: dict[str, Any]
     verdict: Verdict
     reasons: tuple[str, ...] = field(default=())
+    conditions_during: tuple[dict[str, Any], ...] = ()
+    reference_rounds_ms: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """Return everything but the measurements, as JSON."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "measurements"}
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "measurements"}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}

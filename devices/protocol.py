@@ -21,6 +21,9 @@ class ProtocolSettings:
     Attributes:
         rounds: Visits of each model; all models are visited once a round, in random order.
         calibration_rounds: Rounds of a calibration, which visits the references alone: cheap, and all rests on it.
+        rounds_per_launch: After so many rounds all models are loaded anew in a fresh process. Where weights and buffers
+            happen to lie moves a network by about a percent, for as long as the process lives.
+        relaunch_share: But loading may take this share of the time at most.
         warmup: Discarded runs at the start of a visit (two are cold after every change of model).
         min_runs: Fewest timed runs of a visit; a model's first visit of a session has that many.
         max_runs: Most timed runs of a visit.
@@ -44,6 +47,8 @@ class ProtocolSettings:
 
     rounds: int = 15
     calibration_rounds: int = 60
+    rounds_per_launch: int = 5
+    relaunch_share: float = 0.1
     warmup: int = 2
     min_runs: int = 3
     max_runs: int = 50
@@ -63,6 +68,7 @@ class ProtocolSettings:
         whole = (
             "rounds",
             "calibration_rounds",
+            "rounds_per_launch",
             "min_runs",
             "reference_every",
             "reference_visits",
@@ -71,13 +77,13 @@ class ProtocolSettings:
         )
         good = all(getattr(self, name) >= 1 for name in whole)
         good = good and self.warmup >= 0 and self.max_runs >= self.min_runs and self.visit_ms > 0
-        good = good and 0 <= self.quantile <= 1
+        good = good and 0 <= self.quantile <= 1 and self.relaunch_share > 0
         if not good:
             raise ConfigError(
                 "CFG12",
                 "a setting of the measuring protocol is out of range",
                 value=str(self.to_json()),
-                why="counts are 1 or more, max_runs is at least min_runs, the quantile lies in 0..1",
+                why="counts are 1 or more, max_runs >= min_runs, the quantile lies in 0..1, shares are positive",
                 fix="change it",
             )
 
@@ -106,6 +112,7 @@ class VisitRecord:
         error: Why it failed, or "".
         t_monotonic_s: Time at its end, on a clock that only runs forward.
         statistic: What each sample is.
+        launch: Which process of the session ran it, counted from 0.
     """
 
     round: int
@@ -117,6 +124,7 @@ class VisitRecord:
     error: str = ""
     t_monotonic_s: float = 0.0
     statistic: Statistic = "run"
+    launch: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return it as compact JSON: short keys, times to the nanosecond, and nothing that has its default."""
@@ -132,6 +140,8 @@ class VisitRecord:
             value["e"] = self.error
         if self.statistic != "run":
             value["st"] = self.statistic
+        if self.launch:
+            value["l"] = self.launch
         return value
 
     @classmethod
@@ -147,6 +157,7 @@ class VisitRecord:
             error=str(value.get("e", "")),
             t_monotonic_s=float(value["t"]),
             statistic=value.get("st", "run"),
+            launch=int(value.get("l", 0)),
         )
 
 

@@ -6,16 +6,19 @@ off says little; these three statements say that the *correction* fails:
 
 * per model, the two halves of the session disagree in the model-to-reference ratio, by more than a floor and by more
   than chance explains (three standard deviations, so that one of many models is not flagged by luck);
-* per session, one reference network has changed against the others since they were calibrated: a uniform slowdown
-  leaves these shares as they are, so the slowdown is not uniform, or the runtime is not the same;
-* per session, all references together are far (20 %) off their nominals: slow states hit some operators more than
-  others, up to a fifth more at a slowdown of 1.6, so the ratio takes out the common part only.
+* per session, one reference network has changed against the others of its group since they were calibrated: a uniform
+  slowdown leaves these shares as they are, so the slowdown is not uniform, or the runtime is not the same;
+* per session, the references of a group together are far (20 %) off their nominals: slow states hit some operators more
+  than others, up to a fifth more at a slowdown of 1.6, so the ratio takes out the common part only.
+
+Apart from drift, a session is *throttled* when the device itself says that heat made it slower.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +28,7 @@ from devices.protocol import ProtocolSettings
 
 _FEWEST_ROUNDS_OF_HALF = 3
 _SIGMAS = 3.0
+_MODERATE = 2
 
 
 def judge_measurement(
@@ -36,11 +40,11 @@ def judge_measurement(
     """
     reasons = []
     verdict: Verdict = "ok"
-    if estimate.interval_ms is None:
+    if estimate.interval is None:
         verdict = "noisy"
         reasons.append("too few rounds for an interval: 3 are needed")
     else:
-        half_width = (estimate.interval_ms[1] - estimate.interval_ms[0]) / 2 / estimate.latency_ms
+        half_width = (estimate.interval[1] - estimate.interval[0]) / 2 / estimate.value
         if half_width > settings.noisy_fraction:
             verdict = "noisy"
             reasons.append(f"interval is +-{half_width:.1%}, over {settings.noisy_fraction:.0%}: measure more rounds")
@@ -60,8 +64,8 @@ def halves_disagree(runs: Runs, estimate: Estimate, estimator: RatioEstimator, s
     if len(ids) < 2 * _FEWEST_ROUNDS_OF_HALF or not math.isfinite(estimate.log_spread):
         return ""
     middle = len(ids) // 2
-    first = estimator.estimate(runs, ids[:middle].tolist()).latency_ms
-    second = estimator.estimate(runs, ids[middle:].tolist()).latency_ms
+    first = estimator.estimate(runs, ids[:middle].tolist()).value
+    second = estimator.estimate(runs, ids[middle:].tolist()).value
     difference = abs(math.log(second / first)) if first > 0 and second > 0 else math.nan
     allowed = max(math.log1p(settings.drift_fraction), _SIGMAS * 2 * estimate.log_spread)
     if not difference > allowed:
@@ -70,7 +74,10 @@ def halves_disagree(runs: Runs, estimate: Estimate, estimator: RatioEstimator, s
 
 
 def judge_references(
-    reference_ms: Mapping[str, float], nominals_ms: Mapping[str, float], settings: ProtocolSettings
+    reference_ms: Mapping[str, float],
+    nominals_ms: Mapping[str, float],
+    settings: ProtocolSettings,
+    group_of: Callable[[str], str] = lambda _: "",
 ) -> tuple[str, ...]:
     """Return the reasons to call a session drifted, by the readings of its references.
 
@@ -78,20 +85,41 @@ def judge_references(
         reference_ms: Name -> quantile in this session, raw milliseconds.
         nominals_ms: Name -> stored nominal, the same names.
         settings: The protocol.
+        group_of: Name -> group; references are judged within their group.
     """
     logs = {name: math.log(value / nominals_ms[name]) for name, value in reference_ms.items()}
-    level = float(np.mean(list(logs.values())))
+    groups: dict[str, dict[str, float]] = {}
+    for name, value in logs.items():
+        groups.setdefault(group_of(name), {})[name] = value
     reasons = []
-    if abs(math.expm1(level)) > settings.level_fraction:
-        reasons.append(
-            f"references run at {math.exp(level):.2f} x their nominal: the machine is in another state than when it was"
-            " calibrated, and the ratio corrects the common part only"
-        )
-    for name, value in sorted(logs.items()):
-        off = math.expm1(value - level)
-        if abs(off) > settings.profile_fraction:
+    for group, members in sorted(groups.items()):
+        level = float(np.mean(list(members.values())))
+        if abs(math.expm1(level)) > settings.level_fraction:
             reasons.append(
-                f"reference {name} is {off:+.1%} off its share among the references,"
-                f" {settings.profile_fraction:.0%} allowed: the slowdown is not uniform"
+                f"{group or 'the'} references run at {math.exp(level):.2f} x their nominal: the machine is in another"
+                " state than when it was calibrated, and the ratio corrects the common part only"
             )
+        for name, value in sorted(members.items()):
+            off = math.expm1(value - level)
+            if abs(off) > settings.profile_fraction:
+                reasons.append(
+                    f"reference {name} is {off:+.1%} off its share among the references,"
+                    f" {settings.profile_fraction:.0%} allowed: the slowdown is not uniform"
+                )
+    return tuple(reasons)
+
+
+def judge_heat(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the reasons to call a session throttled, from a device's conditions in order of time.
+
+    Read are ``throttle_count`` (how often the processor has slowed itself down since its start) and ``thermal_status``
+    (Android's 0 none, 1 light, 2 moderate, 3 severe ...); a device that tells neither is never called throttled.
+    """
+    reasons = []
+    counts = [int(one["throttle_count"]) for one in conditions if one.get("throttle_count") is not None]
+    if counts and counts[-1] > counts[0]:
+        reasons.append(f"the processor slowed itself down {counts[-1] - counts[0]} times for its heat")
+    worst = max((int(one.get("thermal_status") or 0) for one in conditions), default=0)
+    if worst >= _MODERATE:
+        reasons.append(f"thermal status {worst}: the device slows itself down")
     return tuple(reasons)

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from devices.estimate import RatioEstimator, Runs
+from devices.estimate import RatioEstimator, Reference, Runs
 from devices.measurement import Measurement, Session, Verdict
 from devices.protocol import ProtocolSettings, VisitRecord
+from devices.reference_rounds import reference_rounds_ms
+from devices.references import group_of
 from devices.schedule import model_rounds
-from devices.stability import judge_measurement, judge_references
+from devices.stability import judge_heat, judge_measurement, judge_references
 from mnas.errors import MeasurementError
 
 
@@ -27,6 +29,7 @@ def summarise(
     started_at_utc: str = "",
     conditions_before: Mapping[str, Any] | None = None,
     conditions_after: Mapping[str, Any] | None = None,
+    conditions_during: Sequence[Mapping[str, Any]] = (),
 ) -> Session:
     """Work out a session from its records.
 
@@ -40,40 +43,60 @@ def summarise(
         started_at_utc: ISO 8601.
         conditions_before: As the device gave them.
         conditions_after: As the device gave them.
+        conditions_during: At the start of some rounds.
 
     Raises:
         MeasurementError: ``MEA01`` a reference network has no nominal, ``MEA02`` one gave no runs.
     """
+    records = list(records)
     by_model, by_reference = _group(records)
-    references_runs = {name: _runs_of(by_reference.get(sha256, [])) for name, sha256 in references.items()}
-    _check_references(references_runs, nominals_ms)
-    nominal_ms = geometric_mean([nominals_ms[name] for name in references])
-    estimator = RatioEstimator(
-        references_runs,
-        nominal_ms,
-        quantile=settings.quantile,
-        resamples=settings.resamples,
-        seed=settings.bootstrap_seed,
-    )
+    runs = {name: _runs_of(by_reference.get(sha256, [])) for name, sha256 in references.items()}
+    _check_references(runs, nominals_ms)
+    estimator = _estimator(runs, nominals_ms, settings, records)
     wanted = model_rounds(list(by_model), settings.rounds if rounds_wanted is None else rounds_wanted)
     measurements = {
         sha256: _measurement(sha256, visits, wanted[sha256], estimator, settings) for sha256, visits in by_model.items()
     }
-    reference_ms = {
-        name: float(np.quantile(runs.values_ms, settings.quantile)) for name, runs in references_runs.items()
-    }
-    reasons = judge_references(reference_ms, nominals_ms, settings)
+    reference_ms = {name: float(np.quantile(one.values_ms, settings.quantile)) for name, one in runs.items()}
+    before, after = dict(conditions_before or {}), dict(conditions_after or {})
+    during = tuple(dict(one) for one in conditions_during)
+    drift, heat = judge_references(reference_ms, nominals_ms, settings, group_of), judge_heat([before, *during, after])
     return Session(
         device_key=device_key,
         started_at_utc=started_at_utc,
         measurements=measurements,
         reference_ms=reference_ms,
-        reference_nominal_ms=nominal_ms,
-        conditions_before=dict(conditions_before or {}),
-        conditions_after=dict(conditions_after or {}),
+        reference_nominals_ms={name: nominals_ms[name] for name in references},
+        reference_rounds_ms=reference_rounds_ms(records, references),
+        conditions_before=before,
+        conditions_after=after,
+        conditions_during=during,
         protocol=settings.to_json(),
-        verdict="drifted" if reasons else "ok",
-        reasons=reasons,
+        verdict="throttled" if heat else "drifted" if drift else "ok",
+        reasons=heat + drift,
+    )
+
+
+def estimator_of(
+    records: Iterable[VisitRecord],
+    references: Mapping[str, str],
+    nominals_ms: Mapping[str, float],
+    settings: ProtocolSettings,
+) -> RatioEstimator:
+    """Return the estimator of a session from its records; see `summarise` for the arguments and errors."""
+    records = list(records)
+    _, by_reference = _group(records)
+    runs = {name: _runs_of(by_reference.get(sha256, [])) for name, sha256 in references.items()}
+    _check_references(runs, nominals_ms)
+    return _estimator(runs, nominals_ms, settings, records)
+
+
+def runs_by_model(records: Iterable[VisitRecord]) -> tuple[dict[str, Runs], dict[str, Runs]]:
+    """Return the timed runs by sha256, of the models and of the references."""
+    models, references = _group(records)
+    return (
+        {sha256: _runs_of(visits) for sha256, visits in models.items()},
+        {sha256: _runs_of(visits) for sha256, visits in references.items()},
     )
 
 
@@ -96,6 +119,21 @@ def _group(records: Iterable[VisitRecord]) -> tuple[_Groups, _Groups]:
 def _runs_of(visits: Sequence[VisitRecord]) -> Runs:
     values = [value for visit in visits for value in visit.samples_ms]
     return Runs.of(values, [visit.round for visit in visits for _ in visit.samples_ms])
+
+
+def _estimator(
+    runs: Mapping[str, Runs],
+    nominals_ms: Mapping[str, float],
+    settings: ProtocolSettings,
+    records: Iterable[VisitRecord],
+) -> RatioEstimator:
+    return RatioEstimator(
+        [Reference(one, nominals_ms[name], group_of(name)) for name, one in runs.items()],
+        quantile=settings.quantile,
+        resamples=settings.resamples,
+        seed=settings.bootstrap_seed,
+        launches={record.round: record.launch for record in records},
+    )
 
 
 def _check_references(runs: Mapping[str, Runs], nominals_ms: Mapping[str, float]) -> None:
@@ -123,7 +161,7 @@ def _measurement(
 ) -> Measurement:
     runs = _runs_of(visits)
     estimate = estimator.estimate(runs) if len(runs.values_ms) else None
-    latency = estimate.latency_ms if estimate and math.isfinite(estimate.latency_ms) else None
+    latency = estimate.value if estimate and math.isfinite(estimate.value) else None
     reasons = _invalid_reasons(visits, runs, wanted, latency)
     verdict: Verdict = "invalid"
     if not reasons and estimate:
@@ -131,7 +169,7 @@ def _measurement(
     return Measurement(
         artifact_sha256=sha256,
         latency_ms=latency if verdict != "invalid" else None,
-        interval_ms=estimate.interval_ms if estimate and verdict != "invalid" else None,
+        interval_ms=estimate.interval if estimate and verdict != "invalid" else None,
         samples_ms=tuple(value for visit in visits for value in visit.samples_ms),
         rounds=tuple(visit.round for visit in visits for _ in visit.samples_ms),
         warmup_samples_ms=tuple(value for visit in visits for value in visit.warmup_ms),

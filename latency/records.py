@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from devices.harness import Harness
 from devices.measurement import Measurement
 from devices.protocol import VisitRecord
-from devices.summary import geometric_mean, summarise
+from devices.summary import estimator_of, runs_by_model, summarise
 from mnas.jsonio import canonical_json
 from mnas.store import Store, utc_now
 
@@ -78,12 +78,13 @@ def chunk_measurements(
     references = {name: artifact.sha256 for name, artifact in harness.references.items()}
     pooled: list[VisitRecord] = []
     for number, records in enumerate(_records(store, lut_id, chunk).values()):
-        factor = _to_nominal(records, references, harness)
+        factors = _to_nominal(records, references, harness)
         pooled += [
             replace(
                 record,
                 round=record.round + number * _ROUNDS_APART,
-                samples_ms=tuple(value * factor for value in record.samples_ms),
+                launch=record.launch + number * _ROUNDS_APART,
+                samples_ms=_scaled(record, factors),
             )
             for record in records
         ]
@@ -98,15 +99,26 @@ def chunk_measurements(
     return session.measurements
 
 
-def _to_nominal(records: Iterable[VisitRecord], references: Mapping[str, str], harness: Harness) -> float:
-    """Return the factor that brings a sitting's references to their nominals; 1 where none of them was visited."""
-    runs: dict[str, list[float]] = {}
-    for record in records:
-        if record.is_reference:
-            runs.setdefault(record.sha256, []).extend(record.samples_ms)
-    ratios = [
-        harness.nominals_ms[name] / float(np.quantile(runs[sha256], harness.settings.quantile))
-        for name, sha256 in references.items()
-        if runs.get(sha256)
-    ]
-    return geometric_mean(ratios) if ratios else 1.0
+_Factors = dict[tuple[str, bool], float]
+"""(sha256, whether as a reference) -> what a time is multiplied with."""
+
+
+def _scaled(record: VisitRecord, factors: _Factors) -> tuple[float, ...]:
+    factor = factors.get((record.sha256, record.is_reference), 1.0)
+    return tuple(value * factor for value in record.samples_ms)
+
+
+def _to_nominal(records: Sequence[VisitRecord], references: Mapping[str, str], harness: Harness) -> _Factors:
+    """Return what brings the times of this sitting to the nominals; nothing where some reference has no runs."""
+    models, found = runs_by_model(records)
+    if any(sha256 not in found or not len(found[sha256].values_ms) for sha256 in references.values()):
+        return {}
+    settings = replace(harness.settings, resamples=1)
+    estimator = estimator_of(records, references, harness.nominals_ms, settings)
+    factors: _Factors = {
+        (sha256, False): estimator.correction(runs) for sha256, runs in models.items() if len(runs.values_ms)
+    }
+    for name, sha256 in references.items():
+        own_ms = float(np.quantile(found[sha256].values_ms, settings.quantile))
+        factors[sha256, True] = harness.nominals_ms[name] / own_ms
+    return factors

@@ -163,12 +163,13 @@ def test_a_session_wholly_in_a_slow_state_is_corrected_and_flagged() -> None:
 
 
 def test_a_model_that_a_late_slow_state_hits_harder_has_drifted() -> None:
-    models = _models(5)
-    total_ms = _total_ms(models)
+    # Over twelve launches; over three, this cannot be told from how three processes happen to lie in memory.
+    models, protocol = _models(5), ProtocolSettings(rounds=60)
+    total_ms = _total_ms(models, protocol)
     device = SimulatedDevice(
         slow_windows_ms=[(total_ms / 2, 1e9, 1.15)], slow_exponents={models[0].sha256: 2.0, **_no_effect(models[1:])}
     )
-    session = _harness(device).measure(models)
+    session = _harness(device, protocol).measure(models)
     drifted = session.measurements[models[0].sha256]
     assert drifted.verdict == "drifted" and "halves" in drifted.reasons[-1]
     assert all(session.measurements[m.sha256].verdict == "ok" for m in models[1:])
@@ -178,9 +179,9 @@ def _no_effect(models: list[ModelArtifact]) -> dict[str, float]:
     return {artifact.sha256: 0.0 for artifact in [*models, *REFERENCES.values()]}
 
 
-def _total_ms(models: list[ModelArtifact]) -> float:
+def _total_ms(models: list[ModelArtifact], protocol: ProtocolSettings | None = None) -> float:
     device = SimulatedDevice()
-    list(_harness(device).visits(models, ProtocolSettings().rounds))
+    list(_harness(device, protocol).visits(models, (protocol or ProtocolSettings()).rounds))
     return device.time_ms
 
 
@@ -289,3 +290,54 @@ def test_records_keep_nan_out_of_json() -> None:
 def test_settings_out_of_range_are_refused(field: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         ProtocolSettings(**field)
+
+
+def test_models_are_loaded_anew_every_few_rounds() -> None:
+    device, models = SimulatedDevice(), _models(3)
+    protocol = ProtocolSettings(rounds=12, rounds_per_launch=5)
+    records = list(_harness(device, protocol).visits(models, 12))
+    assert device.renewals == 2
+    assert {record.launch for record in records if record.round < 5} == {0}
+    assert {record.launch for record in records if 5 <= record.round < 10} == {1}
+    assert {record.launch for record in records if record.round >= 10} == {2}
+
+
+def test_loading_anew_takes_a_bounded_share_of_the_time() -> None:
+    class SlowToLoad(SimulatedDevice):
+        def load(self, artifacts: Any) -> dict[str, str]:
+            self.time_ms += 100
+            return super().load(artifacts)
+
+        def renew(self) -> dict[str, str]:
+            self.time_ms += 200
+            return super().renew()
+
+    device = SlowToLoad()
+    protocol = ProtocolSettings(rounds=100, rounds_per_launch=1, relaunch_share=0.1)
+    list(_harness(device, protocol).visits(_models(3), 100))
+    assert 1 <= device.renewals
+    assert device.renewals * 200 <= 0.11 * device.time_ms
+
+
+def test_placement_in_memory_widens_the_interval_when_launches_differ() -> None:
+    protocol = ProtocolSettings(rounds=20, rounds_per_launch=5)
+    model = _models(1)
+    steady = _harness(SimulatedDevice(), protocol).measure(model).measurements[model[0].sha256]
+    device = SimulatedDevice(placement_noise=0.03)
+    moved = _harness(device, protocol).measure(model).measurements[model[0].sha256]
+    assert steady.interval_ms and moved.interval_ms and moved.latency_ms and steady.latency_ms
+    assert moved.interval_ms[1] / moved.interval_ms[0] - 1 > 3 * (steady.interval_ms[1] / steady.interval_ms[0] - 1)
+
+
+def test_heat_makes_a_session_throttled_and_conditions_are_read_on_the_way() -> None:
+    class Hot(SimulatedDevice):
+        def conditions(self) -> dict[str, Any]:
+            return {"throttle_count": int(self.time_ms / 1000)}
+
+    models = _models(40)
+    session = _harness(Hot(), ProtocolSettings(rounds=15)).measure(models)
+    assert session.verdict == "throttled" and "slowed itself down" in session.reasons[0]
+    rounds = [one["round"] for one in session.conditions_during]
+    assert len(rounds) >= 2 and rounds == sorted(rounds)
+    assert json.loads(json.dumps(session.describe(), allow_nan=False))["conditions_during"]
+    assert _harness(SimulatedDevice()).measure(models).verdict == "ok"
