@@ -9,6 +9,7 @@ from typing import Any
 
 from mnas.config import StudyConfig, make_config
 from mnas.errors import StudyError
+from mnas.ids import matching_ids
 from mnas.store import Store
 from search.candidate import Candidate
 from search.events import EventLog
@@ -177,7 +178,8 @@ def study_row(store: Store, study_id: str) -> dict[str, Any]:
         StudyError: ``STU01``: none, or more than one.
     """
     rows = [dict(row) for row in store.query("SELECT * FROM study ORDER BY created_at_utc DESC, rowid DESC")]
-    found = [row for row in rows if row["study_id"].startswith(study_id)]
+    meant = matching_ids([row["study_id"] for row in rows], study_id)
+    found = [row for row in rows if row["study_id"] in meant]
     if not found or (study_id and len(found) > 1):
         raise StudyError(
             "STU01",

@@ -16,7 +16,8 @@ from latency.table import LatencyTable
 from mnas.config import StudyConfig, make_config, merge_for_resume
 from mnas.errors import StudyError
 from mnas.export.folder import write_card
-from mnas.jsonio import canonical_json, remove_unfinished, sha256_json, write_json_atomic
+from mnas.ids import new_id
+from mnas.jsonio import canonical_json, remove_unfinished, write_json_atomic
 from mnas.spaces.presets import open_space
 from mnas.store import FILE_NAME, Store, utc_now
 from search.candidate import Candidate
@@ -80,7 +81,7 @@ class Study:
         """Begin a study; the configuration must be resolved."""
         with store.transaction() as sql:
             number = sql.execute("SELECT count(*) FROM study").fetchone()[0] + 1
-            study_id = f"study{number}-{sha256_json([config.model_dump(), utc_now()])[:6]}"
+            study_id = new_id("study", number)
             sql.execute(
                 "INSERT INTO study (study_id, created_at_utc, status, config_json, versions_json) "
                 "VALUES (?, ?, 'running', ?, ?)",

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ class Result:
         document: For JSON; the rows as objects unless given.
         title: Above a table.
         notes: Below a table.
+        records: For JSON lines and CSV, with the same keys in each, where the cells are texts made for reading; the
+            rows as objects unless given.
     """
 
     columns: Sequence[str]
@@ -42,9 +45,12 @@ class Result:
     document: dict[str, Any] | None = None
     title: str = ""
     notes: Sequence[str] = field(default=())
+    records: Sequence[dict[str, object]] | None = None
 
     def objects(self) -> list[dict[str, object]]:
         """Return each row as an object."""
+        if self.records is not None:
+            return list(self.records)
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
@@ -52,6 +58,10 @@ def _text(cell: object) -> str:
     if cell is None:
         return ""
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, int | float) or (isinstance(cell, str) and re.fullmatch(r"-?\d+(\.\d+)?", cell) is not None)
 
 
 def render(result: Result, output_format: Format) -> str:
@@ -62,14 +72,22 @@ def render(result: Result, output_format: Format) -> str:
     if output_format is Format.jsonl:
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in result.objects())
     if output_format is Format.csv:
-        buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows([result.columns, *result.rows])
-        return buffer.getvalue()
+        return _csv(result)
     if output_format is Format.md:
         cells = [[_text(cell).replace("|", "\\|") for cell in row] for row in result.rows]
         lines = [list(result.columns), ["---"] * len(result.columns), *cells]
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
     return _table(result)
+
+
+def _csv(result: Result) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    if result.records:
+        writer.writerows([list(result.records[0]), *(list(record.values()) for record in result.records)])
+    else:
+        writer.writerows([result.columns, *result.rows])
+    return buffer.getvalue()
 
 
 def _table(result: Result) -> str:
@@ -82,7 +100,7 @@ def _table(result: Result) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=sys.stdout.isatty(), color_system=None)
     table = Table(title=result.title or None, title_justify="left", box=SIMPLE_HEAD)
     numeric = [
-        bool(result.rows) and all(isinstance(row[i], int | float) or row[i] is None for row in result.rows)
+        bool(result.rows) and all(_is_number(row[i]) or row[i] is None for row in result.rows)
         for i in range(len(result.columns))
     ]
     for name, is_numeric in zip(result.columns, numeric, strict=True):
@@ -96,15 +114,47 @@ def _table(result: Result) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
+def _encodable(text: str, encoding: str | None) -> str:
+    """Return a text as an encoding can show it, such as the ASCII of an old terminal."""
+    try:
+        text.encode(encoding or "ascii")
+    except UnicodeEncodeError:
+        plain = text.replace("─", "-").replace("±", "+-").replace("…", "~")
+        return plain.encode(encoding or "ascii", "replace").decode(encoding or "ascii")
+    return text
+
+
+def render_all(results: Sequence[Result], output_format: Format) -> str:
+    """Return several results of one kind as one text: as JSON a list of ``runs``, as CSV below one head."""
+    if len(results) == 1:
+        return render(results[0], output_format)
+    if output_format is Format.json:
+        documents = [result.document or {"rows": result.objects()} for result in results]
+        return json.dumps({"schema_version": 1, "runs": documents}, indent=2, ensure_ascii=False) + "\n"
+    texts = [render(result, output_format) for result in results]
+    if output_format is Format.csv:
+        texts = [texts[0], *(text.partition("\n")[2] for text in texts[1:])]
+    return ("\n" if output_format in (Format.table, Format.md) else "").join(texts)
+
+
 def emit(result: Result, output_format: Format, file: Path | None) -> None:
     """Write a result to stdout, or whole to a file; a device or a pipe is written into, not replaced.
 
     Raises:
         ConfigError: ``CFG07``: the file cannot be written.
     """
-    text = render(result, output_format)
+    emit_all([result], output_format, file)
+
+
+def emit_all(results: Sequence[Result], output_format: Format, file: Path | None) -> None:
+    """Write several results of one kind like one.
+
+    Raises:
+        ConfigError: ``CFG07``: the file cannot be written.
+    """
+    text = render_all(results, output_format)
     if file is None:
-        sys.stdout.write(text)
+        sys.stdout.write(_encodable(text, sys.stdout.encoding))
         return
     from mnas.errors import ConfigError
     from mnas.jsonio import write_text_atomic
