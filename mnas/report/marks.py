@@ -13,6 +13,8 @@ from mnas.report.text import escaped
 from mnas.report.ticks import LARGEST, Scale
 
 _RADIUS = {"points": 4.5, "hollow": 4.5, "steps": 4.5, "line": 3.0, "muted": 3.0}
+_WITHOUT_MARKERS = ("trace", "faint", "bars")
+_BACKGROUND = ("muted", "faint")
 _COLOURS = 6
 
 
@@ -42,12 +44,12 @@ def number(value: float) -> str:
 
 
 def looks(series: Sequence[Series]) -> list[tuple[str, int]]:
-    """Return the CSS class and marker shape of each series; muted series use up no colour."""
+    """Return the CSS class and marker shape of each series; series in the background use up no colour."""
     found = []
     turn = 0
     for one in series:
-        if one.style == "muted":
-            found.append(("s muted", 0))
+        if one.style in _BACKGROUND:
+            found.append((f"s {one.style}", 0))
             continue
         found.append((f"s {one.style} c{turn % _COLOURS}", turn))
         turn += 1
@@ -66,6 +68,10 @@ def marker(shape: int, x: float, y: float, radius: float, attributes: str = "", 
 def draw(series: Series, points: Sequence[Point], look: tuple[str, int], plot: Plot) -> Markup:
     """Return one series as a group: halos below, then lines, error bars and markers."""
     name, shape = look
+    if series.style in _WITHOUT_MARKERS:
+        title = f"<title>{escaped(series.labels[0])}</title>" if series.labels else ""
+        shown = _columns(points, plot) if series.style == "bars" else _path(series, points, plot)
+        return Markup(f'<g class="{name}">{title}{shown}</g>')
     inside = [_halos(series, points, plot), _path(series, points, plot), _bars(points, plot)]
     for point in points:
         attributes = ' class="pt"'
@@ -80,6 +86,10 @@ def draw(series: Series, points: Sequence[Point], look: tuple[str, int], plot: P
 def sample(series: Series, look: tuple[str, int], x: float, y: float) -> Markup:
     """Return the legend's sample of a series, 20 px wide from ``x`` and centred on ``y``."""
     name, shape = look
+    if series.style == "bars":
+        return Markup(f'<g class="{name}"><path class="col" d="M{number(x + 4)} {number(y + 5)}v-10h12v10z"/></g>')
+    if series.style in _WITHOUT_MARKERS:
+        return Markup(f'<g class="{name}"><path class="ln" d="M{number(x)} {number(y)}h20"/></g>')
     inside = marker(shape, x + 10, y, _RADIUS[series.style], ' class="pt"')
     if series.style in ("line", "steps"):
         inside = Markup(f'<path class="ln" d="M{number(x)} {number(y)}h20"/>') + inside
@@ -104,7 +114,7 @@ def _path(series: Series, points: Sequence[Point], plot: Plot) -> str:
     if series.style == "steps":
         ordered = sorted(points, key=lambda point: (point.x, point.index))
         corners = [f"{'H' if turn else 'M'}{_corner(point, plot, bool(turn))}" for turn, point in enumerate(ordered)]
-    elif series.style == "line":
+    elif series.style in ("line", "trace", "faint"):
         corners = []
         previous = -2
         for point in points:
@@ -114,6 +124,18 @@ def _path(series: Series, points: Sequence[Point], plot: Plot) -> str:
     else:
         return ""
     return f'<path class="ln" d="{"".join(corners)}"/>' if corners else ""
+
+
+def _columns(points: Sequence[Point], plot: Plot) -> str:
+    """Return all bars of a histogram as one path: from zero to y, over the x interval."""
+    zero = plot.py(0.0)
+    strokes = []
+    for point in points:
+        if point.x_interval is None or point.y == 0:
+            continue
+        low, high = (plot.px(end) for end in point.x_interval)
+        strokes.append(f"M{number(low)} {number(zero)}V{number(plot.py(point.y))}H{number(high)}V{number(zero)}z")
+    return f'<path class="col" d="{"".join(strokes)}"/>' if strokes else ""
 
 
 def _corner(point: Point, plot: Plot, follows: bool) -> str:

@@ -12,16 +12,31 @@ from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from mnas.report.parts import Cell, Figure, KeyValues, Link, Paragraph, Part, RowClass, Section, Table, show
+from mnas.report.parts import (
+    Cell,
+    Figure,
+    Gallery,
+    KeyValues,
+    Link,
+    Paragraph,
+    Part,
+    Quantity,
+    RowClass,
+    Section,
+    Table,
+    show,
+)
 from mnas.report.text import clean
 
 __all__ = [
     "Cell",
     "Figure",
+    "Gallery",
     "KeyValues",
     "Link",
     "Paragraph",
     "Part",
+    "Quantity",
     "RowClass",
     "Section",
     "Table",

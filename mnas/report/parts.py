@@ -37,7 +37,15 @@ class Link:
             raise ValueError(f"link to {self.href!r}: a report links only to relative paths and to places in itself")
 
 
-Cell = str | int | float | None | Link
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number that is shown by a text of its own, such as ``7.42 [7.38, 7.47]``, and sorts by its value."""
+
+    text: str
+    value: float
+
+
+Cell = str | int | float | None | Link | Quantity
 """What a cell may hold; ``None`` is shown as a dash and sorts last."""
 
 
@@ -119,7 +127,9 @@ class Table:
 
     def _numeric(self, index: int) -> bool:
         cells = [row[index] for row in self.rows if row[index] is not None]
-        return bool(cells) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)
+        return bool(cells) and all(
+            isinstance(cell, int | float | Quantity) and not isinstance(cell, bool) for cell in cells
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +146,15 @@ class KeyValues:
     tiles: bool = False
 
 
-Part = Paragraph | Figure | Table | KeyValues
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Small figures of one kind side by side, as many in a line as fit."""
+
+    kind: ClassVar[str] = "gallery"
+    figures: Sequence[Figure]
+
+
+Part = Paragraph | Figure | Table | KeyValues | Gallery
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +179,8 @@ def show(cell: Cell, number_format: str = "") -> Shown:
     """Return how a cell is printed and sorted: integers with separators, floats to four significant digits."""
     if isinstance(cell, Link):
         return Shown(cell.text, href=cell.href)
+    if isinstance(cell, Quantity):
+        return Shown(cell.text, sort=repr(float(cell.value)) if math.isfinite(cell.value) else "")
     if cell is None:
         return Shown("\N{EN DASH}", missing=True)
     if isinstance(cell, bool):

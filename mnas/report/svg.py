@@ -1,4 +1,4 @@
-"""Figures as SVG text: scatter plots, lines and Pareto staircases.
+"""Figures as SVG text: scatter plots, lines, Pareto staircases, histograms, and named rows of dots with intervals.
 
 Each function is pure and returns :class:`markupsafe.Markup` with every text in it escaped, ready to be put into a page
 or parsed as XML. Colours and fonts come from the page's style sheet by class name.
@@ -21,6 +21,8 @@ _SMALL = 11.0
 _ROW = 18
 _SAMPLE = 28
 _LEAST_PLOT = 90
+_ROW_HEIGHT = 26
+_SIDE_SHARE = 0.28
 _Ticks = Sequence[tuple[float, str]]
 
 
@@ -69,26 +71,27 @@ def _nothing(axes: Axes) -> Markup:
 
 def _filled(series: Sequence[Series], axes: Axes, content: Content) -> tuple[Markup, int]:
     """Return the inside of a figure that has points, and the height it needs, never below the one asked for."""
-    x, y = scales(content, axes)
-    x_ticks, y_ticks = x.ticks(max(3, axes.width // 110)), y.ticks(max(3, axes.height // 65))
-    left = 34 + max((width_px(label, _SMALL) for _, label in y_ticks), default=0)
-    right = axes.width - 18
+    is_filled = any(one.style == "bars" for one in series)
+    x, y = scales(content, axes, from_zero=is_filled)
+    x_ticks, y_ticks = x.ticks(max(3, axes.width // 110)), () if axes.rows else y.ticks(max(3, axes.height // 65))
+    left, right = _sides(axes, y_ticks)
     legend, rows = _legend(series, axes, left, right)
     marks = _placed_marks(content, x, left, right)
     levels = 1 + max((level for *_, level in marks), default=-1)
     top = 12 + rows * _ROW + levels * 14
     below = 62 if content.dropped else 46
-    height = max(axes.height, top + _LEAST_PLOT + below)
+    height = max(axes.height, top + max(_LEAST_PLOT, _ROW_HEIGHT * len(axes.rows)) + below)
     plot = Plot(x, y, left, top, right, height - below)
-    parts = [_grid(plot, axes, x_ticks, y_ticks)]
+    parts = [_grid(plot, axes, x_ticks, y_ticks), _row_texts(plot, axes)]
     if axes.diagonal:
         parts.append(_stroke("diagonal", f"M{number(left)} {number(plot.bottom)}L{number(right)} {number(top)}"))
-    parts += [_mark_line(plot, at, level) for at, _, level in marks]
-    parts += [_mark_label(plot, at, label, level) for at, label, level in marks]
+    lines = [_mark_line(plot, at, level) for at, _, level in marks]
+    lines += [_mark_label(plot, at, label, level) for at, label, level in marks]
+    parts += [] if is_filled else lines
     for one, points, look in zip(series, content.points, looks(series), strict=True):
         if points:
             parts.append(draw(one, points, look, plot))
-    return Markup("").join([*parts, legend]), height
+    return Markup("").join([*parts, *(lines if is_filled else []), legend]), height
 
 
 def _stroke(name: str, d: str) -> Markup:
@@ -108,7 +111,32 @@ def _grid(plot: Plot, axes: Axes, x_ticks: _Ticks, y_ticks: _Ticks) -> Markup:
     parts.append(_text(across, plot.bottom + 36, x_label, "label", "middle"))
     turned = f' transform="rotate(-90 15 {number(down)})"'
     y_label = shortened(axes.y_label, plot.bottom - plot.top)
-    parts.append(_text(15, down, y_label, "label", "middle", turned))
+    if not axes.rows:
+        parts.append(_text(15, down, y_label, "label", "middle", turned))
+    return Markup("").join(parts)
+
+
+def _sides(axes: Axes, y_ticks: _Ticks) -> tuple[float, float]:
+    """Return the left and right end of the plot: beside it stand the labels of the ticks, or the texts of the rows."""
+    if not axes.rows:
+        return 34 + max((width_px(label, _SMALL) for _, label in y_ticks), default=0), axes.width - 18
+    names, notes = (_widest([row[side] for row in axes.rows], axes.width * _SIDE_SHARE) for side in (0, 1))
+    return names + 16, axes.width - (notes + 16 if notes else 18)
+
+
+def _widest(texts: Sequence[str], limit: float) -> float:
+    return min(limit, max(width_px(" ".join(text.split())) for text in texts))
+
+
+def _row_texts(plot: Plot, axes: Axes) -> Markup:
+    """Return the name of each row on its left, its text on its right, and a line along it."""
+    parts = []
+    for index, (name, note) in enumerate(axes.rows):
+        y = plot.py(len(axes.rows) - 1 - index)
+        parts.append(_stroke("grid", f"M{number(plot.left)} {number(y)}H{number(plot.right)}"))
+        parts.append(_text(plot.left - 8, y + 4, shortened(name, plot.left - 12), "", "end"))
+        if note:
+            parts.append(_text(plot.right + 10, y + 4, shortened(note, axes.width - plot.right - 12), "key"))
     return Markup("").join(parts)
 
 
