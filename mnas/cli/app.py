@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mnas.cli import arch, data, devices, doctor, lut, report, search, study
+from mnas.cli import arch, bench, data, devices, doctor, lut, report, runs, search, study
 
 app = typer.Typer(
     name="mnas",
@@ -14,11 +14,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Every command takes --debug, which shows the traceback of an error.",
 )
+app.command("bench")(bench.bench)
 app.command("search")(search.search)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.add_typer(lut.app, name="lut")
 app.add_typer(study.app, name="study")
+app.add_typer(runs.app, name="runs")
 app.add_typer(devices.app, name="devices")
 app.add_typer(arch.app, name="arch")
 app.add_typer(data.app, name="data")

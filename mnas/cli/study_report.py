@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -204,7 +205,7 @@ def _session_parts(result: StudyResult) -> list[Part]:
         ("started (UTC)", session["started_at_utc"]),
         ("verdict", session["verdict"] + "".join(f"; {reason}" for reason in session["reasons"])),
         ("reference networks, raw ms", ", ".join(f"{k} {v:.4g}" for k, v in session["reference_ms"].items())),
-        ("their stored nominal, ms", f"{session['reference_nominal_ms']:.4g}"),
+        ("their stored nominals, ms", _nominals(session)),
         ("rounds", session["protocol"]["rounds"]),
         ("load average before, after", f"{_load(session['conditions_before'])}, {_load(session['conditions_after'])}"),
     ]
@@ -228,3 +229,11 @@ def _provenance_parts(result: StudyResult, table: LatencyTable | None) -> list[P
     pairs += [(f"version of {name}", number) for name, number in result.versions.items()]
     pairs += [(key, str(value)) for key, value in result.config.model_dump().items()]
     return [KeyValues(pairs)]
+
+
+def _nominals(session: Mapping[str, Any]) -> str:
+    """Return the nominals of a session; before references had groups, their geometric mean alone was kept."""
+    nominals = session.get("reference_nominals_ms")
+    if nominals is None:
+        return f"{session['reference_nominal_ms']:.4g} (geometric mean)"
+    return ", ".join(f"{name} {value:.4g}" for name, value in nominals.items())

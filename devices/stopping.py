@@ -1,0 +1,96 @@
+"""When a session has seen enough: judged across rounds, never within one visit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mnas.errors import ConfigError
+
+FEWEST_ROUNDS = 3
+"""An interval needs as many."""
+_GROWTH = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class StoppingRule:
+    """How long to go on.
+
+    Attributes:
+        precision: Enough when the half-width of every interval is at most this share of its value.
+        min_rounds: Not before so many rounds: an interval of few rounds may be narrow by luck.
+        max_rounds: Not after so many.
+        budget_s: Seconds of the session, loading included; at least three rounds are made, whatever they take.
+        is_fixed: Make ``max_rounds`` rounds, or as many as the budget allows, however precise the intervals are.
+
+    Raises:
+        ConfigError: ``CFG15``: out of range.
+    """
+
+    precision: float = 0.01
+    min_rounds: int = 20
+    max_rounds: int = 400
+    budget_s: float = 20.0
+    is_fixed: bool = False
+
+    def __post_init__(self) -> None:
+        good = self.precision > 0 and self.budget_s > 0 and self.min_rounds >= FEWEST_ROUNDS
+        if not (good and self.max_rounds >= self.min_rounds):
+            raise ConfigError(
+                "CFG15",
+                "the session cannot be stopped so",
+                value=str(asdict(self)),
+                why=f"precision and budget are positive, and an interval needs {FEWEST_ROUNDS} rounds",
+                fix="change --rounds, --precision or --budget",
+            )
+
+
+def default_rule(models: int) -> StoppingRule:
+    """Return how long so many models are measured unless something else is asked for: 10 s and a second for each."""
+    return StoppingRule(budget_s=10.0 + models)
+
+
+class Stopping:
+    """Decides after each round; `why` says what it was that ended the session.
+
+    Args:
+        rule: How long to go on.
+        settled: Given the rule's precision, says what is settled by now, or "" when more rounds are needed.
+        clock: Seconds on a clock that only runs forward.
+    """
+
+    def __init__(
+        self, rule: StoppingRule, settled: Callable[[float], str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rule = rule
+        self._settled = settled
+        self._clock = clock
+        self._start_s = self._round_s = clock()
+        self._longest_s = 0.0
+        self._next_look = rule.min_rounds
+        self.rounds = 0
+        self.why = "every round that was asked for"
+
+    def enough(self, rounds_done: int) -> bool:
+        """Say whether to stop after so many rounds."""
+        now = self._clock()
+        if rounds_done > 1:  # the first one carries the loading
+            self._longest_s = max(self._longest_s, now - self._round_s)
+        self._round_s, self.rounds = now, rounds_done
+        if rounds_done < FEWEST_ROUNDS:
+            return False
+        if now + self._longest_s - self._start_s > self._rule.budget_s:
+            self.why = f"the budget of {self._rule.budget_s:g} s"
+            return True
+        if self._rule.is_fixed or rounds_done < self._next_look:
+            return False
+        self._next_look = max(rounds_done + 1, int(rounds_done * _GROWTH))
+        settled = self._settled(self._rule.precision)
+        self.why = settled or self.why
+        return bool(settled)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the rule, the rounds made and why they ended, as JSON."""
+        return {"rounds": self.rounds, "why": self.why, **asdict(self._rule)}

@@ -1,0 +1,232 @@
+"""``mnas bench``: how long models take on a device, and whether they still hold their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mnas.cli.options import FileOption, FormatOption, OutOption, PlanOption, QuietOption, output_folder
+from mnas.cli.output import ConsoleReporter, Format, Result, emit, emit_all, say
+
+if TYPE_CHECKING:
+    from devices.contenders import Entrant
+    from devices.gate import Gates
+    from devices.run import BenchRun
+    from devices.stopping import StoppingRule
+    from mnas.cli.bench_request import DevicePlan
+    from mnas.store import Store
+
+
+def _option(*names: str, text: str) -> Any:
+    return typer.Option(*names, help=text, show_default=False)
+
+
+def bench(
+    models: Annotated[
+        list[str], typer.Argument(help="Files (.onnx, .tflite, .pt2, architecture.json), networks, pkg.mod:factory.")
+    ],
+    device: Annotated[list[str] | None, _option("--device", text="Device spec, repeatable; or: all.")] = None,
+    threads: Annotated[int | None, _option("--threads", text="Threads of the runtime (1).")] = None,
+    rounds: Annotated[int | None, _option("--rounds", text="Make so many rounds, unless the budget ends.")] = None,
+    budget: Annotated[str | None, _option("--budget", text="Time of a session, e.g. 30s (10s and 1s a model).")] = None,
+    precision: Annotated[str | None, _option("--precision", text="Stop when all intervals are so narrow (1%).")] = None,
+    against: Annotated[list[str] | None, _option("--against", text="Baseline: a file, a network or a run.")] = None,
+    max_latency_ms: Annotated[float | None, _option("--max-latency-ms", text="Exit 3 if a model takes longer.")] = None,
+    max_regression: Annotated[
+        str | None, _option("--max-regression", text="Exit 3 if slower by more, e.g. 5%.")
+    ] = None,
+    min_delta_ms: Annotated[float, _option("--min-delta-ms", text="A regression of less passes.")] = 0.0,
+    gate_raw: Annotated[str, _option("--gate-raw", text="Gate raw p50, p90 or p95; flakes on shared hosts.")] = "",
+    per_op: Annotated[bool, typer.Option("--per-op", help="Profile each operator, in a run of its own.")] = False,
+    sustained: Annotated[str | None, _option("--sustained", text="Then run each model for so long, e.g. 10m.")] = None,
+    shape: Annotated[list[str] | None, _option("--shape", text="Sizes of an input, e.g. x=1,3,224,224.")] = None,
+    allow_nan: Annotated[bool, typer.Option("--allow-nan", help="Measure models whose outputs are NaN.")] = False,
+    seed: Annotated[int | None, _option("--seed", text="Seed of the order of the visits.")] = None,
+    plan: PlanOption = False,
+    out: OutOption = None,
+    output_format: FormatOption = Format.table,
+    output: FileOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure models side by side on a device, relative to reference networks, and judge them by limits.
+
+    Exit 3: a limit is broken beyond the interval; 5: the interval straddles it; 2 or 4: a model has no number.
+    """
+    from devices.contenders import Entrant
+    from devices.models.shapes import parse_shapes
+    from mnas.cli.bench_request import duration_s, plan_devices
+
+    named = [Entrant(text) for text in models]
+    gates, rule = (
+        _gates(max_latency_ms, max_regression, min_delta_ms, gate_raw, against),
+        _rule(rounds, budget, precision),
+    )
+    sustained_s = duration_s(sustained, "--sustained") if sustained else 0.0
+    if plan:
+        emit(_planned(plan_devices(named, device or [], threads), rule, sustained_s), output_format, output)
+        return
+    options = {
+        "shapes": parse_shapes(shape or []),
+        "allow_nan": allow_nan,
+        "per_op": per_op,
+        "sustained_s": sustained_s,
+    }
+    job = _Job(rule, gates, seed, options, {"against": against or [], "shape": shape or [], "seed": seed})
+    folder = output_folder(out)
+    runs = _run_all(job, named, against or [], device or [], threads, folder, ConsoleReporter(quiet))
+    files = _write_files(runs, folder / "reports")
+    _emit_runs(runs, output_format, output)
+    _say_next(runs, files, folder, quiet)
+    raise typer.Exit(_exit_code(runs))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is done on every device alike."""
+
+    rule: StoppingRule | None
+    gates: Gates
+    seed: int | None
+    options: dict[str, Any]
+    request: dict[str, Any]
+
+
+def _gates(
+    max_latency_ms: float | None,
+    max_regression: str | None,
+    min_delta_ms: float,
+    gate_raw: str,
+    against: Sequence[str] | None,
+) -> Gates:
+    from devices.gate import Gates
+    from mnas.cli.bench_request import raw_percentile, share
+    from mnas.errors import ConfigError
+
+    if max_regression is not None and not against:
+        raise ConfigError(
+            "CFG14",
+            "a regression against what",
+            value=f"--max-regression {max_regression}",
+            why="it needs a baseline that is measured in the same session",
+            fix="name one with --against FILE, NETWORK or RUN",
+        )
+    limit = None if max_regression is None else share(max_regression, "--max-regression")
+    return Gates(max_latency_ms, limit, min_delta_ms, raw_percentile(gate_raw))
+
+
+def _rule(rounds: int | None, budget: str | None, precision: str | None) -> StoppingRule | None:
+    """Return the stopping rule that was asked for, or ``None`` for what a bench does by itself."""
+    from devices.stopping import StoppingRule
+    from mnas.cli.bench_request import duration_s, share
+
+    if rounds is None and budget is None and precision is None:
+        return None
+    given: dict[str, Any] = {}
+    if rounds is not None:
+        # Whoever asks for rounds gets them, unless a budget was named as well.
+        given |= {"min_rounds": rounds, "max_rounds": rounds, "is_fixed": True, "budget_s": 1e6}
+    if budget is not None:
+        given["budget_s"] = duration_s(budget, "--budget")
+    if precision is not None:
+        given["precision"] = share(precision, "--precision")
+    return StoppingRule(**given)
+
+
+def _run_all(
+    job: _Job,
+    named: Sequence[Entrant],
+    against: Sequence[str],
+    device: Sequence[str],
+    threads: int | None,
+    folder: Path,
+    reporter: ConsoleReporter,
+) -> list[BenchRun]:
+    from devices.bench import BENCH_COMPONENTS
+    from devices.gate import RAW_WARNING
+    from mnas.cli.bench_request import baseline_entrants, plan_devices
+    from mnas.store import FILE_NAME, Store
+
+    if job.gates.raw_percentile:
+        reporter.warn(RAW_WARNING)
+    plan_devices(named, device, threads)  # so that a wrong spec is told before a folder is made
+    with Store(folder / FILE_NAME, BENCH_COMPONENTS) as store:
+        entrants = [*named, *baseline_entrants(against, store)]
+        return [_run(job, one, store, reporter) for one in plan_devices(entrants, device, threads)]
+
+
+def _run(job: _Job, plan: DevicePlan, store: Store, reporter: ConsoleReporter) -> BenchRun:
+    from devices.bench import Bench
+
+    reporter.line(f"measuring on {plan.spec}")
+    with Bench(plan.spec, store, rule=job.rule, gates=job.gates, seed=job.seed, progress=reporter.progress) as one:
+        run = one.run(plan.entrants, request={**job.request, "device": str(plan.spec)}, **job.options)
+    for warning in one.warnings:
+        reporter.warn(warning)
+    return run
+
+
+def _planned(plans: Sequence[DevicePlan], rule: StoppingRule | None, sustained_s: float) -> Result:
+    from devices.stopping import default_rule
+
+    rows = []
+    for plan in plans:
+        models = len(plan.entrants)
+        chosen = rule or default_rule(models)
+        limit_s = f"{chosen.budget_s:g}" if chosen.budget_s < 1e6 else "none"
+        rows.append([str(plan.spec), models, chosen.max_rounds, limit_s, models * sustained_s / 60])
+    columns = ("device", "models", "rounds at most", "session s at most", "sustained min")
+    notes = [
+        "a device that was never measured on is calibrated first, about 10 s; a run takes some 10 KB a round on disk"
+    ]
+    return Result(columns, rows, title="plan; nothing was started", notes=notes)
+
+
+def _write_files(runs: Sequence[BenchRun], folder: Path) -> list[Path]:
+    """Write the page of these runs, named by the first of them, and traces; what cannot be written only warns."""
+    from mnas.cli.bench_extras import write_traces
+    from mnas.cli.bench_report import bench_page
+    from mnas.jsonio import write_text_atomic
+
+    path = folder / f"{runs[0].run_id}.html"
+    extras = {
+        name: {label: part for run in runs for label, part in run.extras.get(name, {}).items()}
+        for name in ("per_op", "sustained")
+    }
+    try:
+        write_text_atomic(path, bench_page(runs, per_op=extras["per_op"], sustained=extras["sustained"]))
+        return [path, *write_traces(runs, folder)]
+    except OSError as error:
+        say(f"warning: the page was not written: {error}")
+        return []
+
+
+def _emit_runs(runs: Sequence[BenchRun], output_format: Format, output: Path | None) -> None:
+    from mnas.cli.bench_extras import extra_results
+    from mnas.cli.column_fit import terminal_width
+    from mnas.cli.run_view import run_result
+
+    width = terminal_width() if output_format is Format.table else None
+    results = [run_result(run, width) for run in runs]
+    if output_format in (Format.table, Format.md):  # the others hold the extras within their runs
+        results += extra_results(runs)
+    emit_all(results, output_format, output)
+
+
+def _say_next(runs: Sequence[BenchRun], files: Sequence[Path], folder: Path, quiet: bool) -> None:
+    out = "" if str(folder) == "mnas-out" else f" --out {quote(str(folder))}"
+    for run in runs:
+        say(f"run {run.run_id}; next: mnas runs show {run.run_id}{out}", quiet=quiet)
+    for path in files:
+        say(f"{'page' if path.suffix == '.html' else 'trace'}: {path}", quiet=quiet)
+
+
+def _exit_code(runs: Sequence[BenchRun]) -> int:
+    from devices.gate import exit_code
+
+    problems = [model.problem.exit_code for run in runs for model in run.models if model.problem]
+    return exit_code([gate for run in runs for gate in run.gates], problems)
