@@ -197,13 +197,17 @@ class SessionRecorder:
 
 
 class _Launches:
-    """When the device starts afresh: after so many rounds, unless loading takes too much of the time."""
+    """When the device starts afresh: after so many rounds, as long as loading anew keeps to its share of the time."""
+
+    _RELOAD_SHARE = 2 / 3
+    """Of the first loading's time, as a first guess of what a later one takes: files are checked, models tried once."""
 
     def __init__(self, settings: ProtocolSettings, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._clock = clock
         self._first_turn = 0
-        self._began_s = self._loaded_s = clock()
+        self._session_s = self._began_s = clock()
+        self._reloads_s = self._next_s = 0.0
         self.number = 0
 
     def begin(self, turn: int) -> None:
@@ -212,12 +216,15 @@ class _Launches:
         self._began_s = self._clock()
 
     def loaded(self) -> None:
-        self._loaded_s = self._clock()
+        took_s = self._clock() - self._began_s
+        self._next_s = took_s if self.number else took_s * self._RELOAD_SHARE
+        self._reloads_s += took_s if self.number else 0.0
 
     def is_due(self, turn: int) -> bool:
         if turn - self._first_turn < self._settings.rounds_per_launch:
             return False
-        return self._loaded_s - self._began_s <= self._settings.relaunch_share * (self._clock() - self._began_s)
+        elapsed_s = self._clock() - self._session_s
+        return self._reloads_s + self._next_s <= self._settings.relaunch_share * elapsed_s
 
 
 class _RunState:

@@ -19,7 +19,7 @@ _PPID_POLL_S = 1.0
 _RT_FILES = ("/proc/sys/kernel/sched_rt_runtime_us", "/proc/sys/kernel/sched_rt_period_us")
 _MARGIN = 1.1
 _MIN_REST_S = 0.0003
-_LEAST_SLEEP_S = 0.001
+_LEAST_SLEEP_S, _MOST_SAVED_S = 0.001, 0.005
 REST_AFTER_S = 0.3
 """A visit rests between two runs once it used this much since its last rest."""
 
@@ -170,6 +170,7 @@ class Pacer:
     def after_run(self, took_s: float) -> None:
         """Take note of a run; rest now when it is time to, and drop the priority when runs are too long for it."""
         if not self.now_real_time:
+            self.waited(took_s)  # real-time throttling counts real-time work alone
             return
         self.used_s += took_s
         if took_s > LONGEST_REAL_TIME_RUN_S:
@@ -180,7 +181,7 @@ class Pacer:
 
     def waited(self, seconds: float) -> None:
         """Take note that the process slept by itself, waiting for what to do: that much less is owed."""
-        self._owed_s = max(self._owed_s - seconds, 0.0)
+        self._owed_s = max(self._owed_s - seconds, -_MOST_SAVED_S)
 
     def rest(self) -> None:
         """Sleep for what was used since the last rest; what is too little to sleep for is owed."""

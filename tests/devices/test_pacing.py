@@ -70,12 +70,40 @@ class _World:
 def test_a_visit_rests_between_runs_and_never_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     world = _World(monkeypatch, [0.12] * 8)
     reply = timed_visit(world.run, 6, 2, world.pacer)
-    assert world.log == ["run", "run", "run", "rest", "run", "run", "run", "rest", "run", "run"]
+    first = ["ordinary", "run", "real-time"]  # of two discarded runs
+    assert world.log == [*first, "run", "run", "run", "rest", "run", "run", "run", "rest", "run"]
     assert reply["samples_ns"] == pytest.approx([0.12e9] * 6) and reply["priority"] == "real-time"
-    assert world.pacer.used_s == pytest.approx(0.24)
+    assert world.pacer.used_s == pytest.approx(0.12)
     world = _World(monkeypatch, [0.001] * 50)
     timed_visit(world.run, 48, 2, world.pacer)
     assert "rest" not in world.log
+
+
+@given(
+    visits=st.lists(
+        st.tuples(st.floats(0.00002, 0.06), st.integers(1, 50), st.integers(0, 2)), min_size=1, max_size=60
+    ),
+    wait_s=st.floats(0, 0.001),
+)
+def test_real_time_work_keeps_to_its_limit_in_every_second(visits: list[tuple[float, int, int]], wait_s: float) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        world = _World(monkeypatch, [])
+        spans: list[tuple[float, float]] = []
+        for run_s, runs, warmup in visits:
+
+            def run(run_s: float = run_s) -> None:
+                if world.pacer.now_real_time:
+                    spans.append((world.now_s, world.now_s + run_s))
+                world.now_s += run_s
+
+            timed_visit(run, runs, warmup, world.pacer)
+            world.pacer.restore()
+            world.pacer.rest()
+            world.now_s += wait_s
+            world.pacer.waited(wait_s)
+    for start, _ in spans:
+        used_s = sum(max(0.0, min(end, start + 1.0) - max(begin, start)) for begin, end in spans)
+        assert used_s <= 0.95
 
 
 def test_a_model_of_long_runs_goes_on_at_ordinary_priority(monkeypatch: pytest.MonkeyPatch) -> None:
