@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 from mnas.errors import ConfigError
@@ -68,7 +69,7 @@ class Stopping:
         self._settled = settled
         self._clock = clock
         self._start_s = self._round_s = clock()
-        self._longest_s = 0.0
+        self._rounds_s: list[float] = []
         self._next_look = rule.min_rounds
         self.rounds = 0
         self.why = "every round that was asked for"
@@ -77,11 +78,12 @@ class Stopping:
         """Say whether to stop after so many rounds."""
         now = self._clock()
         if rounds_done > 1:  # the first one carries the loading
-            self._longest_s = max(self._longest_s, now - self._round_s)
+            self._rounds_s.append(now - self._round_s)
         self._round_s, self.rounds = now, rounds_done
         if rounds_done < FEWEST_ROUNDS:
             return False
-        if now + self._longest_s - self._start_s > self._rule.budget_s:
+        # The median, since a round before which all is loaded anew takes longer and comes seldom.
+        if now + median(self._rounds_s) - self._start_s > self._rule.budget_s:
             self.why = f"the budget of {self._rule.budget_s:g} s"
             return True
         if self._rule.is_fixed or rounds_done < self._next_look:

@@ -62,6 +62,7 @@ class HostDevice:
         self._notes: dict[str, tuple[str, ...]] = {}
         self._ordinary: set[str] = set()
         self._losses: list[str] = []
+        self._tried: set[str] = set()
         self._checked: dict[Path, tuple[str, tuple[int, ...]]] = {}
         self._is_closed = False
         self._standby: WorkerProcess | None = None
@@ -143,7 +144,10 @@ class HostDevice:
         error = self._check_file(artifact)
         if error:
             return Trial("refused", error)
-        return run_trial(self._arguments(), artifact, start_deadline_s=_START_DEADLINE_S, deadline_s=self._deadline_s)
+        trial = run_trial(self._arguments(), artifact, start_deadline_s=_START_DEADLINE_S, deadline_s=self._deadline_s)
+        if trial.how == "ok":
+            self._tried.add(artifact.identity)
+        return trial
 
     def conditions(self) -> dict[str, Any]:
         """Return the machine's state, what the worker was granted, and what of its models is out of the ordinary."""
@@ -234,7 +238,7 @@ class HostDevice:
         error = self._check_file(artifact)
         if not error:
             self._ensure_worker()
-            request = {**load_request(artifact), "is_reload": is_reload}
+            request = {**load_request(artifact), "has_run": is_reload or artifact.identity in self._tried}
             reply = self._worker.ask(request, self._deadline_s)
             # A reload that works is no sign of health: it comes between any two losses.
             if reply.get("lost") or not is_reload:

@@ -15,7 +15,7 @@ from mnas.export.artifact import ModelArtifact
 def load_request(artifact: ModelArtifact, op: str = "load") -> dict[str, Any]:
     """Return the request that makes a worker load a model (``load``), or try it (``try``).
 
-    A load may also have ``is_reload``, for a model that ran in an earlier worker: it is not run at once.
+    A load may also have ``has_run``, for a model that ran in another worker: it is not run at once.
     """
     return {
         "op": op,

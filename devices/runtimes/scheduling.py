@@ -19,8 +19,8 @@ _PPID_POLL_S = 1.0
 _RT_FILES = ("/proc/sys/kernel/sched_rt_runtime_us", "/proc/sys/kernel/sched_rt_period_us")
 _MARGIN = 1.1
 _MIN_REST_S = 0.0003
-_LEAST_SLEEP_S, _MOST_SAVED_S = 0.001, 0.005
-REST_AFTER_S = 0.3
+_LEAST_SLEEP_S, _MOST_SAVED_S = 0.001, 0.003
+REST_AFTER_S = 0.1
 """A visit rests between two runs once it used this much since its last rest."""
 
 LONGEST_REAL_TIME_RUN_S = 0.6

@@ -117,7 +117,7 @@ class Worker:
         start = time.perf_counter()
         model = self._open(request["path"], Feed.from_json(request))
         loaded = time.perf_counter()
-        if request.get("is_reload"):  # its first run will be the first discarded one of its next visit
+        if request.get("has_run"):  # its first run will be the first discarded one of its next visit
             self._models[sha256] = model
             self._unsettled.add(sha256)
             return {"load_ms": (loaded - start) * 1000, "notes": list(model.notes)}

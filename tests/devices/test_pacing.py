@@ -71,9 +71,25 @@ def test_a_visit_rests_between_runs_and_never_inside(monkeypatch: pytest.MonkeyP
     world = _World(monkeypatch, [0.12] * 8)
     reply = timed_visit(world.run, 6, 2, world.pacer)
     first = ["ordinary", "run", "real-time"]  # of two discarded runs
-    assert world.log == [*first, "run", "run", "run", "rest", "run", "run", "run", "rest", "run"]
+    assert world.log == [
+        *first,
+        "run",
+        "rest",
+        "run",
+        "rest",
+        "run",
+        "rest",
+        "run",
+        "rest",
+        "run",
+        "rest",
+        "run",
+        "rest",
+        "run",
+        "rest",
+    ]
     assert reply["samples_ns"] == pytest.approx([0.12e9] * 6) and reply["priority"] == "real-time"
-    assert world.pacer.used_s == pytest.approx(0.12)
+    assert world.pacer.used_s == 0
     world = _World(monkeypatch, [0.001] * 50)
     timed_visit(world.run, 48, 2, world.pacer)
     assert "rest" not in world.log
@@ -103,7 +119,7 @@ def test_real_time_work_keeps_to_its_limit_in_every_second(visits: list[tuple[fl
             world.pacer.waited(wait_s)
     for start, _ in spans:
         used_s = sum(max(0.0, min(end, start + 1.0) - max(begin, start)) for begin, end in spans)
-        assert used_s <= 0.95
+        assert used_s <= 0.955  # Linux counts in periods that follow one another, which is less strict than any second
 
 
 def test_a_model_of_long_runs_goes_on_at_ordinary_priority(monkeypatch: pytest.MonkeyPatch) -> None:
