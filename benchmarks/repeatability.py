@@ -51,7 +51,7 @@ from mnas.store import FILE_NAME, Store
 PARTS = ROOT / "benchmarks" / "results" / "parts" / "repeatability.jsonl"
 DEVICE = "host:ort"
 NETWORKS, PROCESSES, NULL_RUNS, REGRESSION_RUNS = 21, 10, 100, 50
-GATE_BUDGET = "6s"
+GATE_BUDGET = "5s"
 TARGETS = {
     "idle_cv_shared_nominal": ("<=", 0.008),
     "busy_cv_shared_nominal": ("<=", 0.015),

@@ -55,7 +55,7 @@ class ProtocolSettings:
     visit_ms: float = 4.0
     quantile: float = 0.2
     reference_every: int = 8
-    reference_visits: int = 2
+    reference_visits: int = 1
     max_failures: int = 2
     resamples: int = 500
     bootstrap_seed: int = 0

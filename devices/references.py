@@ -72,6 +72,13 @@ _MIXED = (
     _mbconv(5, 960, 160, "hswish"),
 )
 
+_DEEP = (
+    *[_mbconv(5, 960, 160, "hswish")] * 3,
+    Block(op="conv", kernel_size=1, out_channels=960, activation="hswish"),
+    Block(op="pool", out_channels=960),
+    Block(op="linear", out_channels=1280),
+)
+
 REFERENCE_NETWORKS = {
     "pointwise": ReferenceNetwork((_conv(32, 2), *[_mbconv(3, 96, 32, "hswish")] * 4), (3, 64, 64)),
     "depthwise": ReferenceNetwork((_conv(24, 2), *[_mbconv(5, 72, 24)] * 4), (3, 80, 80)),
@@ -79,8 +86,9 @@ REFERENCE_NETWORKS = {
     "weights": ReferenceNetwork((_conv(112, 2), *[_mbconv(5, 672, 112, "hswish")] * 6), (3, 28, 28), "streaming"),
     "activations": ReferenceNetwork((_conv(24, 2), *[_mbconv(3, 96, 24)] * 2), (3, 192, 192), "streaming"),
     "mixed": ReferenceNetwork(_MIXED, (3, 192, 192), "streaming"),
+    "deep": ReferenceNetwork(_DEEP, (160, 8, 8), "streaming"),
 }
-"""Three of each group, since a slow state hits operators unequally."""
+"""Several of each group, since a slow state hits operators unequally."""
 
 
 def group_of(name: str) -> Group:
