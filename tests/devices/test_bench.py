@@ -185,7 +185,7 @@ def test_a_session_ends_when_intervals_are_narrow_or_gates_are_decided(store: St
             return bench.run([str(net)]).stopping
 
     assert stopped(None, precision=0.5)["rounds"] == 20
-    precise = stopped(None, precision=0.007)
+    precise = stopped(None, precision=0.01)
     assert 20 < precise["rounds"] <= 200 and "within" in str(precise["why"])
     decided = stopped(Gates(max_latency_ms=100), precision=1e-6)
     assert decided["rounds"] == 20 and decided["why"] == "every gate is decided"
