@@ -29,7 +29,7 @@ from devices.models.shapes import Shapes
 from devices.protocol import ProtocolSettings, VisitRecord
 from devices.references import DEVICES
 from devices.registry import open_device
-from devices.run import BenchRun
+from devices.run import BenchedModel, BenchRun, Problem
 from devices.runs import RUNS
 from devices.spec import DeviceSpec
 from devices.stopping import Stopping, StoppingRule, default_rule
@@ -132,6 +132,7 @@ class Bench:
             )  # fmt: skip
             if fit:
                 run = self._measured(run, fit, keeper)
+                keeper.judged(run)
                 extras = Extras(self.device, fit, self._progress, keeper.extra)
                 run = replace(run, extras=extras.measure(per_op=per_op, sustained_s=sustained_s))
                 self.warnings += extras.warnings
@@ -150,7 +151,8 @@ class Bench:
         keeper.measuring(harness, self.device.conditions())
         rule = self._rule or default_rule(len(fit))
         recorder = SessionRecorder(harness)
-        judge = SessionJudge(recorder, harness, [one.model for one in fit], self._gates)
+        unfit = [model for model in run.models if model.problem]
+        judge = SessionJudge(recorder, harness, [one.model for one in fit], self._gates, unfit)
         stopping = Stopping(rule, judge.settled, self._clock)
         began = self._clock()
         artifacts = {one.model.sha256: one.artifact for one in fit if one.artifact}
@@ -162,6 +164,8 @@ class Bench:
                 self._progress(*_course(stopping, rule, self._clock() - began))
         wall_s = self._clock() - began
         keeper.flush()
+        if not stopping.rounds:  # nothing was loaded that could be visited
+            return replace(run, models=_with_errors(run.models, recorder.records))
         session = recorder.session(stopping.rounds)
         judged = judge.models(session)
         return replace(
@@ -172,6 +176,17 @@ class Bench:
             models=tuple(judged.get(model.label, model) for model in run.models),
             gates=judge.gates(session),
         )
+
+
+def _with_errors(models: Sequence[BenchedModel], records: Sequence[VisitRecord]) -> tuple[BenchedModel, ...]:
+    """Return the models with what kept each from being measured at all."""
+    errors = {record.sha256: record.error for record in records if record.error}
+    return tuple(
+        replace(model, problem=Problem("MEA10", f"MEA10: {model.label} gave no number: {errors[model.sha256]}", 4))
+        if model.problem is None and model.sha256 in errors
+        else model
+        for model in models
+    )
 
 
 def _course(stopping: Stopping, rule: StoppingRule, elapsed_s: float) -> tuple[str, int, int]:

@@ -21,7 +21,7 @@ BASELINE = " (baseline)"
 """Ends the label of every baseline."""
 
 _SHAPE_DOES_NOT_FIT = "MOD06"
-_DEVICE_EXIT = 4
+_USAGE_EXIT, _DEVICE_EXIT = 2, 4
 _TRIAL_CODES: dict[How, str] = {
     "refused": "MEA05",
     "crashed": "MEA06",
@@ -37,12 +37,16 @@ class Entrant:
     Attributes:
         text: What the user wrote.
         role: ``model`` or ``baseline``.
-        sha256: That its file must have, or "" for any.
+        sha256: Identity that it must have where its format is ``format``, or "" for any.
+        format: Of the file with that identity.
+        shapes: Sizes that it is fed, instead of those given for all.
     """
 
     text: str
     role: Role = "model"
     sha256: str = ""
+    format: str = ""
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,33 +91,32 @@ def gather(
     """
     labels = _labels(entrants)
     contenders = []
-    for place, (entrant, label) in enumerate(zip(entrants, labels, strict=True)):
+    for place, (entrant, (label, twice)) in enumerate(zip(entrants, labels, strict=True)):
         progress("trying models", place, len(entrants))
-        found = (
-            problem_of(label)
-            if isinstance(label, ModelError)
-            else _open(entrant, device.model_format, folder, shapes, is_alone=len(entrants) == 1)
-        )
-        name = entrant.text if isinstance(label, ModelError) else label
+        found = problem_of(twice) if twice else _open(entrant, device.model_format, folder, shapes, len(entrants) == 1)
         if isinstance(found, Problem):
-            contenders.append(Contender(BenchedModel(name, entrant.role, entrant.text, problem=found)))
+            contenders.append(Contender(BenchedModel(label, entrant.role, entrant.text, problem=found)))
         else:
-            contenders.append(_try(replace(found, label=name), entrant.role, device, allow_nan))
+            contenders.append(_try(replace(found, label=label), entrant.role, device, allow_nan))
     progress("trying models", len(entrants), len(entrants))
     return contenders
 
 
-def _labels(entrants: Sequence[Entrant]) -> list[str | ModelError]:
-    """Return a label for each, unique within its role; baselines are called so."""
+def _labels(entrants: Sequence[Entrant]) -> list[tuple[str, ModelError | None]]:
+    """Return a label for each, no two the same, and why it takes no part; baselines are called so."""
     of_role = {
         role: iter(unique_labels([one.text for one in entrants if one.role == role])) for role in ("model", "baseline")
     }
-    labels: list[str | ModelError] = []
+    labels: dict[str, ModelError | None] = {}
     for entrant in entrants:
-        label = next(of_role[entrant.role])
-        named = entrant.role == "baseline" and isinstance(label, str)
-        labels.append(f"{label}{BASELINE}" if named else label)
-    return labels
+        found = next(of_role[entrant.role])
+        error = found if isinstance(found, ModelError) else None
+        label = (entrant.text if error else str(found)) + (BASELINE if entrant.role == "baseline" else "")
+        number = 2
+        while label in labels:
+            label, number = f"{label.partition(' #')[0]} #{number}", number + 1
+        labels[label] = error
+    return list(labels.items())
 
 
 def problem_of(error: MnasError) -> Problem:
@@ -122,32 +125,37 @@ def problem_of(error: MnasError) -> Problem:
 
 
 def _open(entrant: Entrant, model_format: str, folder: Path, shapes: Shapes, is_alone: bool) -> OpenedModel | Problem:
-    """Open a model; among several, one of known sizes need not have the inputs that shapes were given for."""
     try:
-        try:
-            found = open_model(entrant.text, model_format, folder, shapes)
-        except ModelError as error:
-            if is_alone or error.code != _SHAPE_DOES_NOT_FIT:
-                raise
-            try:
-                found = open_model(entrant.text, model_format, folder, {})
-            except ModelError:
-                raise error from None
-        if entrant.sha256 and found.artifact.identity != entrant.sha256:
+        found = _open_shaped(entrant.text, model_format, folder, dict(entrant.shapes) or shapes, is_alone)
+        if entrant.sha256 and entrant.format == model_format and found.artifact.identity != entrant.sha256:
             raise ConfigError(
                 "CFG20",
                 "the baseline's file is no longer the one that was measured",
                 value=entrant.text,
-                why=f"its sha256 was {entrant.sha256[:12]} and is {found.artifact.identity[:12]}",
+                why=f"its hash was {entrant.sha256[:12]} and is {found.artifact.identity[:12]}",
                 fix="name the old file itself with --against",
             )
         return found
     except MnasError as error:
         return problem_of(error)
+    except OSError as error:
+        return Problem("MOD02", f"MOD02: {entrant.text} cannot be read or written: {error}", _USAGE_EXIT)
 
 
-def _unfit(entrant: Entrant, label: str, problem: Problem) -> Contender:
-    return Contender(BenchedModel(label, entrant.role, entrant.text, problem=problem))
+def _open_shaped(text: str, model_format: str, folder: Path, shapes: Shapes, is_alone: bool) -> OpenedModel:
+    """Open a model; among several, one of known sizes need not have the inputs that shapes were given for."""
+    try:
+        return open_model(text, model_format, folder, shapes)
+    except ModelError as error:
+        if is_alone or error.code != _SHAPE_DOES_NOT_FIT:
+            raise
+        try:
+            found = open_model(text, model_format, folder, {})
+        except ModelError:
+            raise error from None
+        if shapes.keys() & {one.name for one in found.description.inputs}:
+            raise
+        return found
 
 
 def _try(opened: OpenedModel, role: Role, device: Device, allow_nan: bool) -> Contender:

@@ -63,7 +63,7 @@ class Extras:
         assert one.artifact is not None
         try:
             return profile_model(DeviceSpec.parse(self._device.info.device_id), one.artifact).to_json()
-        except (ConfigError, MeasurementError) as error:
+        except (ConfigError, MeasurementError, OSError) as error:
             self.warnings.append(f"no profile of {one.model.label}: {error}")
             return None
 

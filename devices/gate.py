@@ -9,6 +9,9 @@ from devices.estimate import Estimate
 from devices.run import GateResult, Outcome
 from mnas.errors import ConfigError
 
+DISTRUST = 1.5
+"""How much farther the ends of an interval are taken that cannot be relied on: slow states here reach that far."""
+
 RAW_WARNING = (
     "a gate on raw percentiles sees the state of the machine as well as the model: on shared machines it flakes;"
     " latency_ms is what is made to be compared"
@@ -63,7 +66,7 @@ def judge_latency(gates: Gates, label: str, latency: Estimate | None, distrust: 
         gates: With that limit.
         label: Of the model.
         latency: Milliseconds, or ``None`` when the model has no number.
-        distrust: Why its interval cannot be relied on, or "".
+        distrust: Why its interval cannot be relied on, or ""; then only what is far from the limit is decided.
     """
     limit = gates.max_latency_ms or 0.0
     name = _name("max-latency-ms", gates)
@@ -71,8 +74,9 @@ def judge_latency(gates: Gates, label: str, latency: Estimate | None, distrust: 
         return GateResult(name, limit, label, None, None, None, "inconclusive", f"{label} has no number")
     outcome, low, high = _compare(latency, limit)
     text = f"{label}: {gates.quantity} {latency.value:.4g} ms [{low:.4g}, {high:.4g}], limit {limit:g} ms"
-    if distrust and outcome != "inconclusive":
-        outcome, text = "inconclusive", f"{text}; but {distrust}"
+    if distrust:
+        far, _, _ = _compare(Estimate(latency.value, (low / DISTRUST, high * DISTRUST), latency.log_spread), limit)
+        outcome, text = far, f"{text}; {distrust}, so the interval is taken {DISTRUST:g} times as far"
     return GateResult(name, limit, label, latency.value, low, high, outcome, text)
 
 

@@ -112,16 +112,23 @@ class Harness:
         for turn in range(rounds):
             if launches.is_due(turn):
                 launches.begin(turn)
-                self.device.renew()
+                self._require_references(self.device.renew())
                 launches.loaded()
             present = [sha256 for sha256 in models if wanted[sha256] > turn and not state.is_given_up(sha256)]
+            if wanted and not present and all(state.is_given_up(sha256) for sha256 in models):
+                return
             if present or not wanted:
                 yield from self._round((launches.number, first_round + turn), present, models, state)
             if enough(turn + 1):
                 return
 
     def _load_references(self) -> None:
-        failed = self.device.load(self.references.values())
+        self._require_references(self.device.load(self.references.values()))
+
+    def _require_references(self, failed: Mapping[str, str]) -> None:
+        failed = {
+            name: failed[artifact.identity] for name, artifact in self.references.items() if artifact.identity in failed
+        }
         if failed:
             raise MeasurementError(
                 "MEA03",

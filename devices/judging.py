@@ -22,17 +22,23 @@ class SessionJudge:
         recorder: Of the session; it may still be growing.
         harness: That measures.
         models: Those that take part.
+        others: Those that could not, baselines among them.
         gates: What they must hold.
     """
 
     def __init__(
-        self, recorder: SessionRecorder, harness: Harness, models: Sequence[BenchedModel], gates: Gates
+        self,
+        recorder: SessionRecorder,
+        harness: Harness,
+        models: Sequence[BenchedModel],
+        gates: Gates,
+        others: Sequence[BenchedModel] = (),
     ) -> None:
         self._recorder = recorder
         self._harness = harness
         self._present = tuple(models)
         self._gates = gates
-        self._baselines = baselines_of(models)
+        self._baselines = baselines_of([*models, *others])
 
     def settled(self, precision: float) -> str:
         """Return what needs no more rounds, or "".
@@ -45,7 +51,7 @@ class SessionJudge:
             is_open = any(gate.outcome == "inconclusive" and gate.value is not None for gate in self.gates(session))
             return "" if is_open else "every gate is decided"
         known = [one for one in map(_estimate, session.measurements.values()) if one]
-        if any(one.half_width > precision for one in known):
+        if not known or any(one.half_width > precision for one in known):
             return ""
         return f"every interval is within ±{100 * precision:.2g} %"
 
@@ -53,13 +59,13 @@ class SessionJudge:
         """Return each model by its label, with all that the session says of it."""
         estimator = self._estimator()
         runs, _ = runs_by_model(self._recorder.records)
-        anchor = next((one for one in self._present if session.measurements[one.sha256].latency_ms is not None), None)
+        numbers = [one for one in self._present if session.measurements[one.sha256].latency_ms is not None]
         judged = {}
         for model in self._present:
             found = session.measurements[model.sha256]
-            to = self._baselines.get(model.label) or anchor
+            to = self._baselines.get(model.label) if self._baselines else next(iter(numbers), None)
             relative = None
-            if to is not None and to.label != model.label and found.latency_ms is not None:
+            if to in numbers and to.label != model.label and model in numbers and model.role == "model":
                 relative = _relative(to.label, estimator.ratio(runs[model.sha256], runs[to.sha256]))
             judged[model.label] = replace(
                 model,
@@ -81,9 +87,10 @@ class SessionJudge:
             found = session.measurements.get(model.sha256)
             if gates.max_latency_ms is not None:
                 latency = _estimate(found) if found else None
-                if latency and gates.raw_percentile:
-                    latency = estimator.raw(runs[model.sha256])
-                results.append(judge_latency(gates, model.label, latency, _distrust(session, found)))
+                distrust = _distrust(session, found)
+                if latency and gates.raw_percentile:  # raw times rest on no reference
+                    latency, distrust = estimator.raw(runs[model.sha256]), ""
+                results.append(judge_latency(gates, model.label, latency, distrust))
             if gates.max_regression is not None:
                 results.append(self._regression(model, session, estimator, runs))
         return tuple(results)
@@ -97,7 +104,8 @@ class SessionJudge:
         if baseline is None or found is None or other is None or None in (found.latency_ms, other.latency_ms):
             return judge_regression(self._gates, model.label, baseline.label if baseline else None, None, None)
         ratio = estimator.ratio(runs[model.sha256], runs[baseline.sha256])
-        return judge_regression(self._gates, model.label, baseline.label, ratio, other.latency_ms)
+        raw = estimator.raw(runs[baseline.sha256]).value if self._gates.raw_percentile else None
+        return judge_regression(self._gates, model.label, baseline.label, ratio, raw or other.latency_ms)
 
     def _estimator(self, percentile: int = 0) -> RatioEstimator:
         harness = self._harness
@@ -114,9 +122,9 @@ def _estimate(found: Measurement) -> Estimate | None:
     return Estimate(found.latency_ms, found.interval_ms, float("nan"))
 
 
-def _relative(to: str, ratio: Estimate) -> Relative:
-    low, high = ratio.interval or (0.0, float("inf"))
-    return Relative(to, ratio.value, low, high)
+def _relative(to: str, ratio: Estimate) -> Relative | None:
+    """Return a ratio with its interval; without one it says nothing."""
+    return None if ratio.interval is None else Relative(to, ratio.value, *ratio.interval)
 
 
 def _distrust(session: Session, found: Measurement | None) -> str:

@@ -76,6 +76,10 @@ class RunKeeper:
         if records:
             self._keep(lambda: self._recorder.append_round(records))
 
+    def judged(self, run: BenchRun) -> None:
+        """Keep what the session said, before anything else is measured."""
+        self._keep(lambda: self._recorder.judged(run))
+
     def extra(self, name: str, value: Mapping[str, Any]) -> None:
         """Keep what is measured beside the session."""
         self._keep(lambda: self._recorder.extra(name, value))

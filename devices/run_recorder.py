@@ -125,6 +125,15 @@ class RunRecorder:
             self._require_running(sql)
             _write_models(sql, self.run_id, [_facts(model) for model in models])
 
+    def judged(self, run: BenchRun) -> None:
+        """Keep by now what the session said; the run goes on."""
+        recorded = samples_of(load_visits(self._store, self.run_id))
+        document = run.to_json()
+        with self._store.transaction() as sql:
+            self._require_running(sql)
+            self._merge(sql, {name: document[name] for name in ("stopping", "timing", "session", "gates")})
+            _write_models(sql, self.run_id, [_facts(model, recorded) for model in run.models])
+
     def extra(self, name: str, value: Mapping[str, Any]) -> None:
         """Keep by now what is measured beside the session, in the place of what was kept of that name before."""
         with self._store.transaction() as sql:

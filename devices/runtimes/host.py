@@ -65,8 +65,9 @@ class HostDevice:
         self._tried: set[str] = set()
         self._checked: dict[Path, tuple[str, tuple[int, ...]]] = {}
         self._is_closed = False
-        self._standby: WorkerProcess | None = None
         self._worker, self._greeting = self._start()
+        # Workers that come later start while less memory may be free; a model that fits once must fit again.
+        self._memory_limit_bytes = self._memory_limit_bytes or int(self._greeting["memory_limit"] or 0)
         self.info = DeviceInfo(
             device_id=str(spec),
             kind="host",
@@ -170,8 +171,6 @@ class HostDevice:
         """End the worker; a second call does nothing."""
         self._is_closed = True
         self._worker.close()
-        if self._standby is not None:
-            self._standby.kill()
 
     def _arguments(self) -> list[str]:
         """Return the worker's command line."""
@@ -185,9 +184,9 @@ class HostDevice:
         }
         return [f"--{name}={value}" for name, value in options.items()]
 
-    def _start(self, standby: WorkerProcess | None = None) -> tuple[WorkerProcess, dict[str, Any]]:
+    def _start(self) -> tuple[WorkerProcess, dict[str, Any]]:
         spec = self.spec
-        worker = standby or WorkerProcess(self._arguments())
+        worker = WorkerProcess(self._arguments())
         greeting = worker.greet(_START_DEADLINE_S)
         if "ready" not in greeting:
             worker.kill()
@@ -226,9 +225,7 @@ class HostDevice:
         self._check_open()
         if self._worker.alive:
             return
-        self._worker, self._greeting = self._start(self._standby)
-        # The next one comes up while this one loads, so that nobody waits for its imports.
-        self._standby = WorkerProcess(self._arguments())
+        self._worker, self._greeting = self._start()
         again, self._loaded = self._loaded, {}
         for artifact in again.values():
             self._load(artifact, is_reload=True)

@@ -121,16 +121,6 @@ def set_real_time(wanted: bool) -> bool:
     return True
 
 
-def go_real_time() -> bool:
-    """Take the lowest real-time priority and say whether it was granted; threads made later inherit it."""
-    return set_real_time(True)
-
-
-def rest_after(busy_s: float) -> None:
-    """Sleep so long that real-time throttling does not strike inside what is timed next."""
-    time.sleep((real_time_limit() or RealTimeLimit()).rest_s(busy_s))
-
-
 class Pacer:
     """Keeps a measuring process from being throttled inside a timed run, and lets long models run without priority.
 

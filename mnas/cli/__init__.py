@@ -55,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupted() -> int:
-    sys.stderr.write("\nmnas: interrupted; what was recorded stays, and a search goes on with --resume\n")
+    sys.stderr.write(
+        "\nmnas: interrupted; what was recorded stays; a search goes on with --resume, mnas runs show has a bench\n"
+    )
     return EXIT_INTERRUPTED
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,12 +62,11 @@ def bench(
     from mnas.cli.bench_request import duration_s, plan_devices
 
     named = [Entrant(text) for text in models]
-    gates, rule = (
-        _gates(max_latency_ms, max_regression, min_delta_ms, gate_raw, against),
-        _rule(rounds, budget, precision),
-    )
+    gates = _gates(max_latency_ms, max_regression, min_delta_ms, gate_raw, against)
+    rule = _rule(len(named) + len(against or []), rounds, budget, precision)
     sustained_s = duration_s(sustained, "--sustained") if sustained else 0.0
     if plan:
+        named += [Entrant(text, "baseline") for text in against or []]
         emit(_planned(plan_devices(named, device or [], threads), rule, sustained_s), output_format, output)
         return
     options = {
@@ -79,10 +78,9 @@ def bench(
     job = _Job(rule, gates, seed, options, {"against": against or [], "shape": shape or [], "seed": seed})
     folder = output_folder(out)
     runs = _run_all(job, named, against or [], device or [], threads, folder, ConsoleReporter(quiet))
-    files = _write_files(runs, folder / "reports")
     _emit_runs(runs, output_format, output)
-    _say_next(runs, files, folder, quiet)
-    raise typer.Exit(_exit_code(runs))
+    _say_next(runs, _write_files(runs, folder / "reports"), folder, quiet)
+    raise typer.Exit(_exit_code(runs, job.lost))
 
 
 @dataclass(frozen=True)
@@ -94,6 +92,8 @@ class _Job:
     seed: int | None
     options: dict[str, Any]
     request: dict[str, Any]
+    lost: list[int] = field(default_factory=list)
+    """Exit status of each device that could not be measured on."""
 
 
 def _gates(
@@ -119,9 +119,9 @@ def _gates(
     return Gates(max_latency_ms, limit, min_delta_ms, raw_percentile(gate_raw))
 
 
-def _rule(rounds: int | None, budget: str | None, precision: str | None) -> StoppingRule | None:
+def _rule(models: int, rounds: int | None, budget: str | None, precision: str | None) -> StoppingRule | None:
     """Return the stopping rule that was asked for, or ``None`` for what a bench does by itself."""
-    from devices.stopping import StoppingRule
+    from devices.stopping import default_rule
     from mnas.cli.bench_request import duration_s, share
 
     if rounds is None and budget is None and precision is None:
@@ -134,7 +134,7 @@ def _rule(rounds: int | None, budget: str | None, precision: str | None) -> Stop
         given["budget_s"] = duration_s(budget, "--budget")
     if precision is not None:
         given["precision"] = share(precision, "--precision")
-    return StoppingRule(**given)
+    return replace(default_rule(models), **given)
 
 
 def _run_all(
@@ -149,6 +149,7 @@ def _run_all(
     from devices.bench import BENCH_COMPONENTS
     from devices.gate import RAW_WARNING
     from mnas.cli.bench_request import baseline_entrants, plan_devices
+    from mnas.errors import ConfigError, DeviceError
     from mnas.store import FILE_NAME, Store
 
     if job.gates.raw_percentile:
@@ -156,7 +157,17 @@ def _run_all(
     plan_devices(named, device, threads)  # so that a wrong spec is told before a folder is made
     with Store(folder / FILE_NAME, BENCH_COMPONENTS) as store:
         entrants = [*named, *baseline_entrants(against, store)]
-        return [_run(job, one, store, reporter) for one in plan_devices(entrants, device, threads)]
+        plans = plan_devices(entrants, device, threads)
+        runs: list[BenchRun] = []
+        for number, plan in enumerate(plans):
+            try:
+                runs.append(_run(job, plan, store, reporter))
+            except (DeviceError, ConfigError) as error:
+                if number + 1 == len(plans) and not runs:
+                    raise
+                reporter.warn(f"{plan.spec}: {error}")
+                job.lost.append(error.exit_code)
+        return runs
 
 
 def _run(job: _Job, plan: DevicePlan, store: Store, reporter: ConsoleReporter) -> BenchRun:
@@ -194,7 +205,11 @@ def _write_files(runs: Sequence[BenchRun], folder: Path) -> list[Path]:
 
     path = folder / f"{runs[0].run_id}.html"
     extras = {
-        name: {label: part for run in runs for label, part in run.extras.get(name, {}).items()}
+        name: {
+            f"{label} on {run.device.device_id}" if len(runs) > 1 else label: part
+            for run in runs
+            for label, part in run.extras.get(name, {}).items()
+        }
         for name in ("per_op", "sustained")
     }
     try:
@@ -225,8 +240,8 @@ def _say_next(runs: Sequence[BenchRun], files: Sequence[Path], folder: Path, qui
         say(f"{'page' if path.suffix == '.html' else 'trace'}: {path}", quiet=quiet)
 
 
-def _exit_code(runs: Sequence[BenchRun]) -> int:
+def _exit_code(runs: Sequence[BenchRun], lost: Sequence[int]) -> int:
     from devices.gate import exit_code
 
     problems = [model.problem.exit_code for run in runs for model in run.models if model.problem]
-    return exit_code([gate for run in runs for gate in run.gates], problems)
+    return exit_code([gate for run in runs for gate in run.gates], [*problems, *lost])

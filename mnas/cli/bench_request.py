@@ -11,6 +11,7 @@ from mnas.errors import ConfigError, MnasError
 
 if TYPE_CHECKING:
     from devices.contenders import Entrant
+    from devices.run import BenchedModel
     from devices.spec import DeviceSpec
     from mnas.store import Store
 
@@ -94,9 +95,10 @@ def plan_devices(models: Sequence[Entrant], given: Sequence[str], threads: int |
     """
     from devices.spec import DeviceSpec
 
-    specs = [DeviceSpec.parse(one) for one in _specs(models, given)]
-    if threads is not None:
-        specs = [replace(spec, threads=threads) if spec.threads == 1 else spec for spec in specs]
+    specs = []
+    for text in _specs(models, given):
+        spec = DeviceSpec.parse(text)
+        specs.append(replace(spec, threads=threads) if threads is not None and "threads=" not in text else spec)
     if len(set(specs)) < len(specs):
         raise ConfigError(
             "CFG19", "a device is named twice", value=", ".join(given), why="it is measured once", fix="leave one out"
@@ -105,8 +107,18 @@ def plan_devices(models: Sequence[Entrant], given: Sequence[str], threads: int |
     plans = []
     for place, spec in enumerate(specs):
         kept = [one for one in models if not is_chosen or _fits(one, spec, is_first=place == 0)]
-        if kept:
+        if any(one.role == "model" for one in kept):
             plans.append(DevicePlan(spec, tuple(kept)))
+    measured = {one for plan in plans for one in plan.entrants}
+    left = [one.text for one in models if one not in measured]
+    if left or not plans:
+        raise ConfigError(
+            "CFG19",
+            "a model or baseline can be measured beside nothing",
+            value=", ".join(left),
+            why="its format is that of another runtime than the models have",
+            fix="name the device with --device, or give it in the same format",
+        )
     return plans
 
 
@@ -138,12 +150,29 @@ def baseline_entrants(texts: Sequence[str], store: Store) -> list[Entrant]:
                 why=f"{no_model}; {error}",
                 fix="name a model file, a network or a run of 'mnas runs list'",
             ) from error
-        found += [
-            Entrant(model.source, "baseline", model.sha256)
-            for model in run.models
-            if model.role == "model" and model.latency_ms is not None
-        ]
+        measured = [model for model in run.models if model.role == "model" and model.latency_ms is not None]
+        if not measured:
+            raise ConfigError(
+                "CFG19", "the run has no model with a number", value=run.run_id, why="nothing to compare with",
+                fix="name another of 'mnas runs list'",
+            )  # fmt: skip
+        found += map(_measured_before, measured)
     return found
+
+
+def _measured_before(model: BenchedModel) -> Entrant:
+    """Return a model of an earlier run as a baseline: its file, wherever this command is run, with the same sizes."""
+    from devices.contenders import Entrant
+
+    is_file = model.source.lower().endswith((".onnx", ".tflite", ".pt2"))
+    inputs = model.description.inputs if model.description and is_file else ()
+    return Entrant(
+        model.path if is_file else model.source,
+        "baseline",
+        model.sha256,
+        model.format,
+        tuple((one.name, tuple(size for size in one.shape if size is not None)) for one in inputs),
+    )
 
 
 def _specs(models: Sequence[Entrant], given: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from devices.runs import load_run
 from devices.stopping import StoppingRule
 from devices.testing import SimulatedDevice
 from mnas.errors import DeviceError
+from mnas.export.artifact import ModelArtifact
 from mnas.store import FILE_NAME, Store
 
 _RULE = StoppingRule(min_rounds=12, max_rounds=12, is_fixed=True, budget_s=100)
@@ -144,7 +145,7 @@ def test_a_raw_gate_looks_at_raw_percentiles(store: Store, tmp_path: Path) -> No
 
 def test_a_baseline_whose_file_changed_is_told(store: Store, tmp_path: Path) -> None:
     net, old = conv_net(tmp_path / "net.onnx", 50), conv_net(tmp_path / "old.onnx", 51)
-    run = _bench(store, net, Entrant(str(old), "baseline", sha256="0" * 64))
+    run = _bench(store, net, Entrant(str(old), "baseline", sha256="0" * 64, format="onnx"))
     assert run.models[0].problem is None
     assert run.models[1].problem and run.models[1].problem.code == "CFG20"
 
@@ -193,3 +194,83 @@ def test_a_session_ends_when_intervals_are_narrow_or_gates_are_decided(store: St
     assert any(
         stopped(Gates(max_latency_ms=exact * share), precision=0.5)["rounds"] != 20 for share in (0.995, 1, 1.005)
     )
+
+
+def _labels(run: BenchRun) -> list[str]:
+    return [model.label for model in run.models]
+
+
+def test_a_model_named_twice_is_measured_once_and_both_rows_stay(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conv_net(tmp_path / "a.onnx", 8)
+    conv_net(tmp_path / "sub" / "net.onnx", 8)
+    monkeypatch.chdir(tmp_path)
+    run = _bench(store, "a.onnx", "a.onnx", "net.onnx", "sub/net.onnx", Entrant("a.onnx", "baseline"))
+    assert len(set(_labels(run))) == 5
+    problems = [model.problem.code if model.problem else "" for model in run.models]
+    assert problems == ["", "MOD10", "MOD02", "", ""]
+    assert run.models[4].label == "a.onnx (baseline)"
+
+
+def test_ratios_are_to_the_baseline_and_the_baseline_has_none(store: Store, tmp_path: Path) -> None:
+    nets = [conv_net(tmp_path / f"{name}.onnx", 1000 + 500 * place) for place, name in enumerate("abc")]
+    run = _bench(store, nets[0], nets[1], Entrant(str(nets[2]), "baseline"))
+    assert [model.relative.to if model.relative else None for model in run.models] == ["c.onnx (baseline)"] * 2 + [None]
+
+
+def test_a_broken_baseline_is_not_replaced_by_that_of_another_model(store: Store, tmp_path: Path) -> None:
+    nets = {
+        name: conv_net(tmp_path / name, 500 + 4000 * (name == "new/a.onnx"))
+        for name in ("new/a.onnx", "new/b.onnx", "old/b.onnx")
+    }
+    broken = tmp_path / "old" / "a.onnx"
+    broken.write_bytes(b"cut off")
+    baselines = [Entrant(str(path), "baseline") for path in (broken, nets["old/b.onnx"])]
+    run = _bench(store, nets["new/a.onnx"], nets["new/b.onnx"], *baselines, gates=Gates(max_regression=0.05))
+    outcomes = {gate.label: (gate.outcome, gate.reason) for gate in run.gates}
+    assert outcomes["b.onnx"][0] == "pass"
+    assert outcomes["a.onnx"][0] == "inconclusive" and "no number" in outcomes["a.onnx"][1]
+
+
+def test_models_that_all_fail_in_the_session_are_told_with_their_reason(store: Store, tmp_path: Path) -> None:
+    net = conv_net(tmp_path / "net.onnx", 50)
+
+    class Fickle(SimulatedDevice):
+        """Its trials work, and its loading does not."""
+
+        def load(self, artifacts: Iterable[ModelArtifact]) -> dict[str, str]:
+            return {one.identity: "no room any more" for one in artifacts if one.path == net}
+
+    device = Fickle()
+    with Bench(device, store, rule=_RULE, clock=device.clock) as bench:
+        run = bench.run([str(net)])
+    assert run.models[0].problem and "no room any more" in run.models[0].problem.message
+    assert run.models[0].problem.exit_code == 4 and run.status == "done"
+
+
+def test_what_the_session_said_is_kept_before_anything_else_is_measured(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*words: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("devices.extras.run_sustained", interrupted)
+    device = SimulatedDevice()
+    with Bench(device, store, rule=_RULE, gates=Gates(max_latency_ms=100), clock=device.clock) as bench:
+        with pytest.raises(KeyboardInterrupt):
+            bench.run([str(conv_net(tmp_path / "net.onnx", 50))], sustained_s=60)
+    kept = load_run(store)
+    assert kept.status == "interrupted"
+    assert [gate.outcome for gate in kept.gates] == ["pass"] and kept.models[0].latency_ms is not None
+
+
+def test_a_raw_limit_is_decided_in_a_drifted_session_too(store: Store, tmp_path: Path) -> None:
+    net = conv_net(tmp_path / "net.onnx", 3000)
+    _bench(store, net)
+    slow = {"slow_windows_ms": [(0.0, 1e12, 1.5)]}
+    limit = 1.2 * 1.5 * (0.1 + net.stat().st_size * 1e-6)
+    corrected = _bench(store, net, gates=Gates(max_latency_ms=limit / 1.5), **slow)
+    assert corrected.session["verdict"] == "drifted" and corrected.gates[0].outcome == "inconclusive"
+    raw = _bench(store, net, gates=Gates(max_latency_ms=limit, raw_percentile=90), **slow)
+    assert raw.gates[0].outcome == "pass"

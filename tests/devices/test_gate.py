@@ -29,8 +29,12 @@ def test_a_latency_that_is_not_relied_on_decides_nothing() -> None:
     gates = Gates(max_latency_ms=2.0)
     sure = Estimate(1.0, (0.9, 1.1), 0.0)
     assert judge_latency(gates, "net", sure).outcome == "pass"
-    found = judge_latency(gates, "net", sure, "the session is drifted")
-    assert found.outcome == "inconclusive" and "drifted" in found.reason
+    assert judge_latency(gates, "net", sure, "the session is drifted").outcome == "pass"  # far enough
+    near = judge_latency(Gates(max_latency_ms=1.3), "net", sure, "the session is drifted")
+    assert near.outcome == "inconclusive" and "drifted" in near.reason
+    assert judge_latency(Gates(max_latency_ms=1.3), "net", sure).outcome == "pass"
+    assert judge_latency(Gates(max_latency_ms=0.7), "net", sure, "it drifted").outcome == "inconclusive"
+    assert judge_latency(Gates(max_latency_ms=0.5), "net", sure, "it drifted").outcome == "fail"
     assert judge_latency(gates, "net", None).outcome == "inconclusive"
     assert judge_latency(gates, "net", Estimate(1.0, None, math.nan)).outcome == "inconclusive"
 

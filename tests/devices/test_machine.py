@@ -45,7 +45,7 @@ def test_missing_rights_are_told_and_no_error(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
-    assert scheduling.go_real_time() is False and scheduling.pin(1) == ""
+    assert scheduling.set_real_time(True) is False and scheduling.pin(1) == ""
     monkeypatch.delattr(os, "sched_setscheduler")
     monkeypatch.delattr(os, "sched_setaffinity")
-    assert scheduling.go_real_time() is False and scheduling.pin(1) == ""
+    assert scheduling.set_real_time(True) is False and scheduling.pin(1) == ""

@@ -5,6 +5,7 @@ Set MNAS_TEST_THIRD_PARTY=1 to run it; the packages are downloaded once, into py
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from devices.models.shapes import parse_shapes
 from devices.models.source import OpenedModel, open_model
+from mnas.cli import main
 from mnas.errors import ModelError
 
 pytestmark = [
@@ -141,3 +143,32 @@ def test_models_of_others_are_described(model, tmp_path, pytestconfig):
         assert description.macs is None
     else:
         assert description.macs is not None and description.macs / 1e6 == pytest.approx(model.macs, abs=6e-4)
+
+
+CUSTOM_OPERATORS = {
+    "face_landmark_with_attention": "Landmarks2TransformMatrix",
+    "selfie_segmentation": "Convolution2DTransposeBias",
+    "selfie_segmentation_landscape": "Convolution2DTransposeBias",
+}
+"""Operators of mediapipe's own, which LiteRT's Python package does not bring."""
+
+
+@pytest.fixture(scope="module")
+def bench_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("third_party_bench")
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: Path(model.file).stem)
+def test_models_of_others_are_measured(model, bench_out, pytestconfig, capsys):
+    path, shapes = third_party_model(model, pytestconfig)
+    options = [word for shape in shapes for word in ("--shape", shape)]
+    code = main(["bench", path, *options, "--rounds", "3", "-q", "--format", "json", "--out", str(bench_out)])
+    (found,) = json.loads(capsys.readouterr().out)["models"]
+    with capsys.disabled():
+        print(f"\n{found['label']}: {(found['measurement'] or {}).get('latency_ms')} ms, {found['problem']}")
+    operator = CUSTOM_OPERATORS.get(Path(model.file).stem)
+    if operator:
+        assert code == 4 and found["problem"]["code"] == "MEA05" and operator in found["problem"]["message"]
+    else:
+        assert code == 0 and found["problem"] is None
+        assert found["measurement"]["latency_ms"] > 0 and found["peak_memory_bytes"] > 0
