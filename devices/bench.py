@@ -96,6 +96,7 @@ class Bench:
         models: Sequence[str | Entrant],
         *,
         shapes: Shapes | None = None,
+        fill: Mapping[str, float] | None = None,
         allow_nan: bool = False,
         per_op: bool = False,
         sustained_s: float = 0.0,
@@ -108,6 +109,7 @@ class Bench:
         Args:
             models: Files, named networks or factories, as texts; or entrants, baselines among them.
             shapes: Input name, or "" for the only input -> sizes, for models that leave sizes open.
+            fill: Input name -> the number that all of it is filled with, where random ones are out of range.
             allow_nan: Measure models whose outputs hold a NaN, too.
             per_op: Profile each model operator by operator afterwards, in a process of its own.
             sustained_s: Run each model back to back for so many seconds afterwards.
@@ -122,7 +124,13 @@ class Bench:
         asked = {"models": [entrant.text for entrant in entrants], **(request or {})}
         with RunKeeper(self._store, self.device.info, asked, versions(), started) as keeper:
             contenders = gather(
-                entrants, self.device, self._folder, shapes or {}, allow_nan=allow_nan, progress=self._progress
+                entrants,
+                self.device,
+                self._folder,
+                shapes or {},
+                fill=fill,
+                allow_nan=allow_nan,
+                progress=self._progress,
             )
             keeper.models([one.model for one in contenders])
             fit = [one for one in contenders if one.is_fit]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,6 +73,7 @@ def gather(
     folder: Path,
     shapes: Shapes,
     *,
+    fill: Mapping[str, float] | None = None,
     allow_nan: bool = False,
     progress: Progress = lambda what, done, total: None,
 ) -> list[Contender]:
@@ -83,6 +84,7 @@ def gather(
         device: Open.
         folder: Where files that have to be written go; it must last as long as the contenders are used.
         shapes: Input name, or "" for the only input -> sizes.
+        fill: Input name -> the number that all of it is filled with, in models that have such an input.
         allow_nan: Measure models whose outputs hold a NaN, too.
         progress: Called after each model.
 
@@ -97,7 +99,8 @@ def gather(
         if isinstance(found, Problem):
             contenders.append(Contender(BenchedModel(label, entrant.role, entrant.text, problem=found)))
         else:
-            contenders.append(_try(replace(found, label=label), entrant.role, device, allow_nan))
+            opened = replace(found, label=label, artifact=_filled(found, fill or {}))
+            contenders.append(_try(opened, entrant.role, device, allow_nan))
     progress("trying models", len(entrants), len(entrants))
     return contenders
 
@@ -156,6 +159,11 @@ def _open_shaped(text: str, model_format: str, folder: Path, shapes: Shapes, is_
         if shapes.keys() & {one.name for one in found.description.inputs}:
             raise
         return found
+
+
+def _filled(opened: OpenedModel, fill: Mapping[str, float]) -> ModelArtifact:
+    names = [one.name for one in opened.description.inputs]
+    return replace(opened.artifact, input_fill=tuple((name, fill[name]) for name in names if name in fill))
 
 
 def _try(opened: OpenedModel, role: Role, device: Device, allow_nan: bool) -> Contender:

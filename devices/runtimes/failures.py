@@ -84,7 +84,7 @@ def explain(reply: Mapping[str, Any]) -> tuple[How, str]:
         return "refused", f"the runtime has no operator {operator}"
     line = one_line(error)
     if _BAD_INDEX.search(error):
-        line += " (integer inputs are filled with 0 to 99; give that input a number that it can take)"
+        line += " (integer inputs are filled with 0 to 99; --fill NAME=NUMBER gives one that suits)"
     return "refused", line
 
 

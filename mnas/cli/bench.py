@@ -45,6 +45,7 @@ def bench(
     per_op: Annotated[bool, typer.Option("--per-op", help="Profile each operator, in a run of its own.")] = False,
     sustained: Annotated[str | None, _option("--sustained", text="Then run each model for so long, e.g. 10m.")] = None,
     shape: Annotated[list[str] | None, _option("--shape", text="Sizes of an input, e.g. x=1,3,224,224.")] = None,
+    fill: Annotated[list[str] | None, _option("--fill", text="Fill an input with a number, e.g. sr=8000.")] = None,
     allow_nan: Annotated[bool, typer.Option("--allow-nan", help="Measure models whose outputs are NaN.")] = False,
     seed: Annotated[int | None, _option("--seed", text="Seed of the order of the visits.")] = None,
     plan: PlanOption = False,
@@ -59,7 +60,7 @@ def bench(
     """
     from devices.contenders import Entrant
     from devices.models.shapes import parse_shapes
-    from mnas.cli.bench_request import duration_s, plan_devices
+    from mnas.cli.bench_request import duration_s, fills, plan_devices
 
     named = [Entrant(text) for text in models]
     gates = _gates(max_latency_ms, max_regression, min_delta_ms, gate_raw, against)
@@ -71,6 +72,7 @@ def bench(
         return
     options = {
         "shapes": parse_shapes(shape or []),
+        "fill": fills(fill or []),
         "allow_nan": allow_nan,
         "per_op": per_op,
         "sustained_s": sustained_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -64,6 +65,27 @@ def share(text: str, option: str) -> float:
             fix="write 5% or 0.05",
         )
     return float(match[1]) / (100 if match[2] else 1)
+
+
+def fills(texts: Sequence[str]) -> dict[str, float]:
+    """Return input name -> number of texts such as ``sr=8000``.
+
+    Raises:
+        ConfigError: ``CFG19``: it is none.
+    """
+    found = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            found[name] = math.nan
+        if not name or not math.isfinite(found[name]):
+            raise ConfigError(
+                "CFG19", "--fill is not NAME=NUMBER", value=text, why="an input is filled with one number",
+                fix="write --fill sr=8000",
+            )  # fmt: skip
+    return found
 
 
 def raw_percentile(text: str) -> int:

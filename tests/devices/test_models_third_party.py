@@ -145,11 +145,7 @@ def test_models_of_others_are_described(model, tmp_path, pytestconfig):
         assert description.macs is not None and description.macs / 1e6 == pytest.approx(model.macs, abs=6e-4)
 
 
-CUSTOM_OPERATORS = {
-    "face_landmark_with_attention": "Landmarks2TransformMatrix",
-    "selfie_segmentation": "Convolution2DTransposeBias",
-    "selfie_segmentation_landscape": "Convolution2DTransposeBias",
-}
+CUSTOM_OPERATORS = {"face_landmark_with_attention": "Landmarks2TransformMatrix"}
 """Operators of mediapipe's own, which LiteRT's Python package does not bring."""
 
 

@@ -130,6 +130,25 @@ def test_open_sizes_are_given_by_shape(out: Path, tmp_path: Path, capsys: pytest
     assert found["models"][1]["problem"] is None and found["models"][2]["problem"]["code"] == "MOD06"
 
 
+def test_an_index_out_of_range_is_mended_by_filling(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = helper.make_tensor_value_info("i", TensorProto.INT64, [1])
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["w", "i"], ["y"])],
+        "g",
+        [index],
+        [helper.make_tensor_value_info("y", _FLOAT, None)],
+        [numpy_helper.from_array(np.arange(2, dtype=np.float32), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    onnx.save(model, tmp_path / "gather.onnx")
+    refused = _json(capsys, out, tmp_path / "gather.onnx", code=4)
+    assert refused["models"][0]["problem"]["code"] == "MEA05"
+    assert _json(capsys, out, tmp_path / "gather.onnx", "--fill", "i=1")["models"][0]["problem"] is None
+
+
 def test_two_files_of_one_name_are_told_apart(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = _json(capsys, out, conv(tmp_path / "a" / "net.onnx"), conv(tmp_path / "b" / "net.onnx", 32))
     assert [model["label"] for model in found["models"]] == ["a/net.onnx", "b/net.onnx"]
@@ -201,6 +220,9 @@ def test_a_plan_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["--device", "host:ort", "--device", "host:ort,threads=1"], "CFG19"),
         (["--shape", "x=0"], "MOD06"),
         (["--against", "nosuch"], "CFG19"),
+        (["--fill", "sr"], "CFG19"),
+        (["--fill", "=1"], "CFG19"),
+        (["--fill", "sr=inf"], "CFG19"),
     ],
 )
 def test_wrong_words_are_refused_before_anything_starts(
