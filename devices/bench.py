@@ -145,7 +145,8 @@ class Bench:
                 run = replace(run, extras=extras.measure(per_op=per_op, sustained_s=sustained_s))
                 self.warnings += extras.warnings
             self.device.unload([one.model.sha256 for one in fit])
-            run = replace(run, finished_at_utc=utc_now())
+            has_number = any(model.latency_ms is not None for model in run.models)
+            run = replace(run, finished_at_utc=utc_now(), status="done" if has_number else "failed")
             keeper.finish(run)
         self.warnings += keeper.warnings
         return run

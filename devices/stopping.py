@@ -42,7 +42,7 @@ class StoppingRule:
             raise ConfigError(
                 "CFG15",
                 "the session cannot be stopped so",
-                value=str(asdict(self)),
+                value=f"{self.min_rounds} to {self.max_rounds} rounds, within {self.precision:g}, {self.budget_s:g} s",
                 why=f"precision and budget are positive, and an interval needs {FEWEST_ROUNDS} rounds",
                 fix="change --rounds, --precision or --budget",
             )

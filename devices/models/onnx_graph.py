@@ -12,10 +12,12 @@ from onnx.shape_inference import infer_shapes
 from devices.models.onnx_fold import fold_constants
 from devices.models.onnx_macs import Dims, node_macs
 from devices.models.shapes import Shapes
+from devices.runtimes.memory import bounded_growth
 
 _MAX_NODES = 100_000
 _MAX_FUNCTION_DEPTH = 50
 _MAX_PASSES = 12
+_MOST_BYTES = 512 * 2**20
 _SMALL_BYTES = 4096
 """Stored values above this are no shapes or axes, and shape inference can do without them."""
 
@@ -60,13 +62,15 @@ def with_shapes(model: ModelProto, sizes: Shapes, symbols: Mapping[str, int]) ->
     if _expanded_nodes(model) > _MAX_NODES:
         return None
     try:
-        flat = onnx.inliner.inline_local_functions(model) if model.functions else model
-        for _ in range(_MAX_PASSES):
-            flat = infer_shapes(flat, check_type=False, strict_mode=False, data_prop=True)
-            # A shape that became known may be what the next one is worked out from.
-            if not fold_constants(flat.graph, dict(_shapes(flat.graph))):
-                break
-        return flat
+        # A file of a few bytes may ask the inference to make constants of any size.
+        with bounded_growth(_MOST_BYTES + 4 * model.ByteSize()):
+            flat = onnx.inliner.inline_local_functions(model) if model.functions else model
+            for _ in range(_MAX_PASSES):
+                flat = infer_shapes(flat, check_type=False, strict_mode=False, data_prop=True)
+                # A shape that became known may be what the next one is worked out from.
+                if not fold_constants(flat.graph, dict(_shapes(flat.graph))):
+                    break
+            return flat
     except Exception:  # the inference is C++ and raises types of its own; without shapes there is just no count
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 DEFAULT_FRACTION = 0.8
@@ -92,3 +93,23 @@ def limit_growth(growth_bytes: int = 0) -> int | None:
     except (OSError, ValueError):
         return None
     return wanted - has
+
+
+@contextlib.contextmanager
+def bounded_growth(growth_bytes: int) -> Iterator[None]:
+    """Limit what this process may take while the context lasts; beyond it, allocations fail. Nothing where unknown.
+
+    Args:
+        growth_bytes: More than it has now.
+    """
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    limit_growth(growth_bytes)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)

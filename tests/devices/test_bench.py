@@ -92,7 +92,7 @@ def test_what_cannot_be_measured_costs_its_own_place_only(store: Store, tmp_path
 
 def test_a_run_without_a_single_good_model_is_kept_with_its_problems(store: Store) -> None:
     run = _bench(store, "nosuch")
-    assert run.models[0].problem and run.status == "done"
+    assert run.models[0].problem and run.status == "failed"
     assert load_run(store).models[0].problem == run.models[0].problem
 
 
@@ -246,7 +246,7 @@ def test_models_that_all_fail_in_the_session_are_told_with_their_reason(store: S
     with Bench(device, store, rule=_RULE, clock=device.clock) as bench:
         run = bench.run([str(net)])
     assert run.models[0].problem and "no room any more" in run.models[0].problem.message
-    assert run.models[0].problem.exit_code == 4 and run.status == "done"
+    assert run.models[0].problem.exit_code == 4 and run.status == "failed"
 
 
 def test_what_the_session_said_is_kept_before_anything_else_is_measured(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import resource
+import sys
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from devices.models.onnx_file import describe_onnx
+from devices.runtimes.memory import peak_bytes
 from mnas.errors import ModelError
 
 FLOAT = TensorProto.FLOAT
@@ -259,3 +263,22 @@ def test_arithmetic_that_would_be_large_or_wrong_is_left_alone(path):
     ]
     save(path, nodes, [value("x", [3, 4])], [value("y", None)], [big, zero, weight("w", 4, 5)])
     assert describe_onnx(path, {}).macs is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited on Linux alone")
+def test_a_small_file_that_asks_for_a_huge_constant_takes_no_memory(tmp_path):
+    """200 GB of zeros: the shape inference would make them while it follows constants."""
+    size = helper.make_tensor("size", TensorProto.INT64, [1], [50_000_000_000])
+    nodes = [
+        helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+        helper.make_node("Add", ["zeros", "x"], ["sum"]),
+        helper.make_node("ReduceSum", ["sum"], ["y"], keepdims=0),
+    ]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [])]
+    graph = helper.make_graph(nodes, "huge", inputs, outputs, [size])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "huge.onnx")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    assert describe_onnx(tmp_path / "huge.onnx", {}).inputs[0].name == "x"
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    assert (peak_bytes() or 0) < 8 * 2**30
