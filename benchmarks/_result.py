@@ -122,12 +122,14 @@ def _git(*arguments: str) -> str:
 
 
 def _is_dirty(json_path: Path) -> bool:
-    # The result itself does not change the code that made it.
-    try:
-        exclude = [f":(exclude){json_path.resolve().relative_to(ROOT)}"]
-    except ValueError:
-        exclude = []
+    # Results do not change the code that made them, nor do the rows that a long run adds to.
+    results = ROOT / "benchmarks" / "results"
+    exclude = [f":(exclude){path.resolve().relative_to(ROOT)}" for path in (results, json_path) if _is_inside(path)]
     return not _git("rev-parse", "HEAD") or bool(_git("status", "--porcelain", "--", ".", *exclude))
+
+
+def _is_inside(path: Path) -> bool:
+    return path.resolve().is_relative_to(ROOT)
 
 
 def _print_table(figures: Mapping[str, Any], targets: Mapping[str, tuple[str, float]], met: Mapping[str, bool]) -> None:
