@@ -72,9 +72,9 @@ class Bench:
     ) -> None:
         self.device = open_device(device) if isinstance(device, str | DeviceSpec) else device
         self._store = store
-        self._settings = settings or ProtocolSettings()
         self._rule = rule
         self._gates = gates or Gates()
+        self._settings = settings or _settings_for(self._gates)
         self._rng = np.random.default_rng(seed)
         self._progress = progress
         self._clock = clock
@@ -185,6 +185,20 @@ class Bench:
             models=tuple(judged.get(model.label, model) for model in run.models),
             gates=judge.gates(session),
         )
+
+
+_GATED_RELAUNCH_SHARE = 0.25
+"""A gate stands on the differences between launches, so it needs several even in a short session."""
+
+
+_MODEL_VISITS = 3
+
+
+def _settings_for(gates: Gates) -> ProtocolSettings:
+    settings = ProtocolSettings(max_model_visits=_MODEL_VISITS)
+    if gates.max_regression is None:
+        return settings
+    return replace(settings, relaunch_share=_GATED_RELAUNCH_SHARE)
 
 
 def _with_errors(models: Sequence[BenchedModel], records: Sequence[VisitRecord]) -> tuple[BenchedModel, ...]:

@@ -142,7 +142,8 @@ class Harness:
         self, place: tuple[int, int], present: list[str], models: Mapping[str, ModelArtifact], state: _RunState
     ) -> Iterator[VisitRecord]:
         by_sha = {artifact.identity: artifact for artifact in self.references.values()}
-        plan = plan_round(present, list(by_sha), self.settings, self._rng)
+        repeats = state.model_visits(present, list(by_sha))
+        plan = plan_round(present, list(by_sha), self.settings, self._rng, model_visits=repeats)
         batch = [
             Visit((by_sha if is_reference else models)[sha256], state.runs_of(sha256), self.settings.warmup)
             for sha256, is_reference in plan
@@ -240,11 +241,22 @@ class _RunState:
     def __init__(self, settings: ProtocolSettings) -> None:
         self._settings = settings
         self._runs: dict[str, int] = {}
+        self._visit_ms: dict[str, float] = {}
         self._failures: dict[str, int] = {}
 
     def runs_of(self, sha256: str) -> int:
         """Timed runs of the next visit; the first visit is the pilot and has the fewest."""
         return self._runs.get(sha256, self._settings.min_runs)
+
+    def model_visits(self, models: list[str], references: list[str]) -> int:
+        """How often each model is visited in the next round: once, until it is known how long all take."""
+        known = all(sha256 in self._visit_ms for sha256 in (*models, *references))
+        if not (known and models):
+            return 1
+        models_ms, references_ms = (sum(self._visit_ms[one] for one in group) for group in (models, references))
+        if not models_ms > 0:
+            return 1
+        return int(min(max(references_ms // models_ms, 1), self._settings.max_model_visits))
 
     def is_given_up(self, sha256: str) -> bool:
         return self._failures.get(sha256, 0) >= self._settings.max_failures
@@ -256,7 +268,9 @@ class _RunState:
         self._failures[record.sha256] = 0
         if record.sha256 not in self._runs and record.samples_ms:
             # The fastest, since a pilot is half cold and its middle varies more than its end.
-            self._runs[record.sha256] = self._settings.runs_for(float(np.min(record.samples_ms)))
+            run_ms = float(np.min(record.samples_ms))
+            self._runs[record.sha256] = self._settings.runs_for(run_ms)
+            self._visit_ms[record.sha256] = run_ms * (self._runs[record.sha256] + self._settings.warmup)
 
 
 def _record_of(event: SampleEvent, place: tuple[int, int], is_reference: bool, time_s: float) -> VisitRecord:

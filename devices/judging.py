@@ -103,7 +103,8 @@ class SessionJudge:
         other = session.measurements.get(baseline.sha256) if baseline else None
         if baseline is None or found is None or other is None or None in (found.latency_ms, other.latency_ms):
             return judge_regression(self._gates, model.label, baseline.label if baseline else None, None, None)
-        ratio = estimator.ratio(runs[model.sha256], runs[baseline.sha256])
+        compare = estimator.raw_ratio if self._gates.raw_percentile else estimator.ratio
+        ratio = compare(runs[model.sha256], runs[baseline.sha256])
         raw = estimator.raw(runs[baseline.sha256]).value if self._gates.raw_percentile else None
         return judge_regression(self._gates, model.label, baseline.label, ratio, raw or other.latency_ms)
 

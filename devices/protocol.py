@@ -32,6 +32,8 @@ class ProtocolSettings:
             the share of such runs, and with it the estimate, would hang on the pilot.
         quantile: Of the pooled timed runs, 0..1; low, since whatever disturbs a run makes it longer.
         reference_every: At most this many models are visited between two reference visits.
+        max_model_visits: Few short models are visited up to so often a round, as long as that takes no longer than the
+            references do: where the references take most of the time, more of them says nothing more.
         reference_visits: Fewest visits of each reference network in a round.
         max_failures: A model that failed this often in a row is not visited again.
         resamples: Of the bootstrap.
@@ -55,6 +57,7 @@ class ProtocolSettings:
     visit_ms: float = 4.0
     quantile: float = 0.2
     reference_every: int = 8
+    max_model_visits: int = 1
     reference_visits: int = 1
     max_failures: int = 2
     resamples: int = 500
@@ -71,6 +74,7 @@ class ProtocolSettings:
             "rounds_per_launch",
             "min_runs",
             "reference_every",
+            "max_model_visits",
             "reference_visits",
             "max_failures",
             "resamples",

@@ -18,7 +18,12 @@ def model_rounds(sha256s: Sequence[str], rounds_wanted: Mapping[str, int] | int)
 
 
 def plan_round(
-    models: Sequence[str], references: Sequence[str], settings: ProtocolSettings, rng: np.random.Generator
+    models: Sequence[str],
+    references: Sequence[str],
+    settings: ProtocolSettings,
+    rng: np.random.Generator,
+    *,
+    model_visits: int = 1,
 ) -> list[tuple[str, bool]]:
     """Return the visits of one round as (sha256, is a reference).
 
@@ -30,9 +35,13 @@ def plan_round(
         references: Distinct reference networks; without any, the round holds the models alone.
         settings: The protocol.
         rng: Draws the order. Models are sorted before they are drawn, so the order given does not matter.
+        model_visits: How often each model is visited; all are visited once before one is visited again.
     """
-    order = sorted(models)
-    rng.shuffle(order)
+    order: list[str] = []
+    for _ in range(model_visits):
+        turn = sorted(models)
+        rng.shuffle(turn)
+        order += turn
     if not references:
         return [(sha256, False) for sha256 in order]
     slots = max(

@@ -27,6 +27,7 @@ from devices.measurement import Verdict
 from devices.protocol import ProtocolSettings
 
 _FEWEST_ROUNDS_OF_HALF = 3
+_FEWEST_LAUNCHES_OF_HALF = 5
 _SIGMAS = 3.0
 _MODERATE = 2
 
@@ -58,19 +59,24 @@ def judge_measurement(
 def halves_disagree(runs: Runs, estimate: Estimate, estimator: RatioEstimator, settings: ProtocolSettings) -> str:
     """Return how the halves of a session disagree on a model's ratio, or "" when they do not.
 
-    Either half has twice the variance of the whole, so their difference has four times that of the whole.
+    What is due to chance is told by the halves themselves, where each has launches enough to tell. Else by the whole:
+    either half has twice its variance, so their difference has four times that.
     """
     ids = np.unique(runs.rounds)
     if len(ids) < 2 * _FEWEST_ROUNDS_OF_HALF or not math.isfinite(estimate.log_spread):
         return ""
     middle = len(ids) // 2
-    first = estimator.estimate(runs, ids[:middle].tolist()).value
-    second = estimator.estimate(runs, ids[middle:].tolist()).value
-    difference = abs(math.log(second / first)) if first > 0 and second > 0 else math.nan
-    allowed = max(math.log1p(settings.drift_fraction), _SIGMAS * 2 * estimate.log_spread)
+    halves = [part.tolist() for part in (ids[:middle], ids[middle:])]
+    first, second = (estimator.estimate(runs, half) for half in halves)
+    difference = abs(math.log(second.value / first.value)) if first.value > 0 and second.value > 0 else math.nan
+    spread = 2 * estimate.log_spread
+    if min(estimator.launches_in(half) for half in halves) >= _FEWEST_LAUNCHES_OF_HALF:
+        spread = min(spread, math.hypot(first.log_spread, second.log_spread))
+    allowed = max(math.log1p(settings.drift_fraction), _SIGMAS * spread)
     if not difference > allowed:
         return ""
-    return f"halves of the session differ by {second / first - 1:+.1%} against the references, {allowed:.1%} allowed"
+    off = second.value / first.value - 1
+    return f"halves of the session differ by {off:+.1%} against the references, {allowed:.1%} allowed"
 
 
 def judge_references(

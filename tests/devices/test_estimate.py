@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.estimate import Estimate, RatioEstimator, Reference, Runs, two_stage_counts
+from devices.estimate import Estimate, RatioEstimator, Reference, Runs
 from devices.protocol import ProtocolSettings
+from devices.resampling import interquartile_means, two_stage_counts, weighted_median
 from devices.stability import judge_references
 
 _SETTINGS = ProtocolSettings()
@@ -43,17 +44,46 @@ def _estimator(references: dict[str, Runs], nominal_ms: float = 2.0, **settings:
     return RatioEstimator(known, **{"quantile": 0.2, "resamples": 300, "seed": 0, **settings})
 
 
-def test_estimate_is_quantile_over_geometric_mean_times_nominal() -> None:
+def test_estimate_is_the_middle_of_what_rounds_say_times_the_nominal() -> None:
     rng = np.random.default_rng(0)
     rounds = list(range(10)) * 3
-    model, one, two = (rng.uniform(1, 2, 30) for _ in range(3))
-    estimator = _estimator({"one": Runs.of(one.tolist(), rounds), "two": Runs.of(two.tolist(), rounds)})
-    estimate = estimator.estimate(Runs.of(model.tolist(), rounds))
-    expected = np.quantile(model, 0.2) / math.sqrt(np.quantile(one, 0.2) * np.quantile(two, 0.2)) * 2.0
+    model, one, two, three = (rng.uniform(1, 2, 30) for _ in range(4))
+    references = {str(n): Runs.of(values.tolist(), rounds) for n, values in enumerate((one, two, three))}
+    estimate = _estimator(references).estimate(Runs.of(model.tolist(), rounds))
+
+    def middle(values: np.ndarray) -> np.ndarray:
+        return np.median(values.reshape(3, 10), axis=0)
+
+    logs = np.sort(np.log(middle(model)) - np.median(np.log([middle(one), middle(two), middle(three)]), axis=0))
+    expected = math.exp((logs[3:7].sum() + (logs[2] + logs[7]) / 2) / 5) * 2.0
     assert estimate.value == pytest.approx(expected)
     assert estimate.interval is not None
     assert estimate.interval[0] <= estimate.value <= estimate.interval[1]
     assert estimate.interval[0] < estimate.interval[1]
+
+
+def test_one_reference_that_goes_its_own_way_is_left_aside() -> None:
+    known = {str(n): _flat(1.0) for n in range(4)} | {"stray": _flat(3.0)}
+    assert _estimator(known).estimate(_flat(5.0)).value == pytest.approx(10.0)
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=30), st.lists(st.integers(0, 3), min_size=30, max_size=30))
+def test_interquartile_mean_takes_each_value_as_often_as_it_was_drawn(values: list[float], counts: list[int]) -> None:
+    drawn = counts[: len(values)]
+    (found,) = interquartile_means(np.array(values), np.array([drawn]))
+    repeated = sorted(v for v, c in zip(values, drawn, strict=True) for _ in range(4 * c))
+    quarter = len(repeated) // 4
+    if repeated:
+        assert found == pytest.approx(np.mean(repeated[quarter:-quarter]), abs=1e-9)
+    else:
+        assert math.isnan(found)
+
+
+def test_weighted_median_passes_over_what_is_not_there_and_follows_the_weights() -> None:
+    values = np.array([1.0, math.nan, 2.0, 9.0])
+    assert weighted_median(values, np.ones(4)) == 2.0
+    assert weighted_median(values, np.array([1.0, 1.0, 1.0, 100.0])) > 8.5
+    assert math.isnan(weighted_median(np.array([math.nan]), np.ones(1)))
 
 
 def test_a_model_of_some_rounds_is_compared_with_those_rounds() -> None:
@@ -101,20 +131,26 @@ def _flat(ms: float, rounds: int = 10) -> Runs:
     return Runs.of([ms] * rounds, list(range(rounds)))
 
 
+def _blend(share: float, short: float, long: float) -> float:
+    """Of two references, one a group: that of the other group has a quarter of the weight."""
+    of_short, of_long = (0.25 + 0.75 * one for one in (1 - share, share))
+    return float(np.exp((of_short * math.log(short) + of_long * math.log(long)) / (of_short + of_long)))
+
+
 @given(st.floats(0.001, 1000), st.floats(0.5, 2), st.floats(0.5, 2))
 def test_a_model_is_compared_with_references_of_its_own_length(ms: float, short: float, long: float) -> None:
     # Cached references nominally take 1 ms and streaming ones 4 ms; both groups are off by a factor of their own.
     known = [Reference(_flat(short), 1.0), Reference(_flat(4 * long), 4.0, "streaming")]
     found = RatioEstimator(known, quantile=0.2, resamples=20, seed=0).estimate(_flat(ms)).value
     if 4 * long <= short:
-        expected = ms / math.sqrt(short * long)
+        expected = ms / _blend(0.5, short, long)
     elif ms <= short:
-        expected = ms / short
+        expected = ms / _blend(0.0, short, long)
     elif ms >= 4 * long:
-        expected = ms / long
+        expected = ms / _blend(1.0, short, long)
     else:
         share = math.log(ms / short) / math.log(4 * long / short)
-        expected = ms / short ** (1 - share) / long**share
+        expected = ms / _blend(share, short, long)
     assert found == pytest.approx(expected)
 
 
@@ -142,6 +178,57 @@ def test_ratio_needs_no_reference_and_sees_what_both_share() -> None:
     found = _estimator({"ref": _flat(1.0, 30)}).ratio(model, other)
     assert found.value == pytest.approx(1.2)
     assert found.interval == pytest.approx((1.2, 1.2))
+
+
+def _pair(rng: np.random.Generator, launch_sd: float, rounds: int = 8, launches: int = 4) -> tuple[Runs, Runs]:
+    """Two models of one true time, whose rounds are noisy and whose launches each favour one of them."""
+    of = np.repeat(np.arange(launches * rounds), 3)
+    favour = np.exp(launch_sd * rng.standard_normal(launches))[of // rounds]
+    model, other = (np.exp(0.03 * rng.standard_normal(launches * rounds))[of] for _ in range(2))
+    return Runs.of((model * favour).tolist(), of.tolist()), Runs.of(other.tolist(), of.tolist())
+
+
+@pytest.mark.parametrize("launch_sd", [0.0, 0.02])
+def test_interval_of_a_ratio_covers_the_truth_and_is_no_wider_than_that_needs(launch_sd: float) -> None:
+    covered, values, widths = 0, [], []
+    launches = {number: number // 8 for number in range(32)}
+    for seed in range(200):
+        model, other = _pair(np.random.default_rng(seed), launch_sd)
+        found = _estimator({"ref": _flat(1.0, 32)}, launches=launches, resamples=200).ratio(model, other)
+        assert found.interval is not None
+        covered += found.interval[0] <= 1.0 <= found.interval[1]
+        values.append(math.log(found.value))
+        widths.append(found.half_width)
+    assert covered >= 176  # of 200; with four launches none can promise the full 95 %
+    assert np.mean(widths) <= 1.5 * 1.96 * np.std(values)
+
+
+def test_a_ratio_is_blind_to_what_slows_both_for_a_round_and_the_raw_one_is_not() -> None:
+    rng = np.random.default_rng(3)
+    rounds = [number for number in range(40) for _ in range(4)]
+    slow = np.repeat(rng.choice([1.0, 1.5], 40), 4)
+    model = Runs.of((1.2 * slow * rng.uniform(1, 1.01, 160)).tolist(), rounds)
+    # The other was visited in the fast rounds only, but for one.
+    kept = [place for place in range(160) if slow[place] == 1.0 or rounds[place] == 0]
+    other = Runs.of([float(slow[place]) for place in kept], [rounds[place] for place in kept])
+    found = _estimator({"ref": _flat(1.0, 40)}).ratio(model, other)
+    assert found.value == pytest.approx(1.2 * 1.005, rel=0.004)
+    assert found.interval is not None and found.interval[1] < 1.22
+
+
+def test_a_ratio_without_a_common_round_is_none() -> None:
+    found = _estimator({"ref": _flat(1.0)}).ratio(Runs.of([1.0], [0]), Runs.of([1.0], [1]))
+    assert math.isnan(found.value) and found.interval is None
+
+
+def test_raw_ratio_is_that_of_the_pooled_quantiles() -> None:
+    rng = np.random.default_rng(4)
+    rounds = list(range(20)) * 2
+    model, other = rng.uniform(1, 2, 40), rng.uniform(2, 3, 40)
+    found = _estimator({"ref": _flat(1.0, 20)}, quantile=0.9).raw_ratio(
+        Runs.of(model.tolist(), rounds), Runs.of(other.tolist(), rounds)
+    )
+    assert found.value == pytest.approx(np.quantile(model, 0.9) / np.quantile(other, 0.9))
 
 
 def test_rounds_are_drawn_within_launches_that_are_drawn() -> None:

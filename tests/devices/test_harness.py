@@ -57,14 +57,17 @@ class TestSimulatedDevice(DeviceConformance):
     every=st.integers(1, 10),
     visits=st.integers(1, 3),
     seed=st.integers(0, 5),
+    repeats=st.integers(1, 3),
 )
-def test_round_holds_each_model_once_between_references(
-    models: int, references: int, every: int, visits: int, seed: int
+def test_round_holds_each_model_as_often_as_asked_between_references(
+    models: int, references: int, every: int, visits: int, seed: int, repeats: int
 ) -> None:
     protocol = ProtocolSettings(reference_every=every, reference_visits=visits)
     names, refs = [f"m{i}" for i in range(models)], [f"r{i}" for i in range(references)]
-    plan = plan_round(names, refs, protocol, np.random.default_rng(seed))
-    assert sorted(sha for sha, is_reference in plan if not is_reference) == sorted(names)
+    plan = plan_round(names, refs, protocol, np.random.default_rng(seed), model_visits=repeats)
+    visited = [sha for sha, is_reference in plan if not is_reference]
+    for turn in range(repeats):
+        assert sorted(visited[turn * models : (turn + 1) * models]) == sorted(names)
     assert plan[0][1] and plan[-1][1]
     gap = 0
     for _, is_reference in plan:
@@ -83,6 +86,17 @@ def test_order_of_the_models_given_does_not_matter(order: list[int]) -> None:
     assert _visits([models[i] for i in order], 3, protocol) == plain
     per_round = {turn: Counter(r.sha256 for r in plain if r.round == turn and not r.is_reference) for turn in range(3)}
     assert all(counts == Counter(model.sha256 for model in models) for counts in per_round.values())
+
+
+@pytest.mark.parametrize(("models", "size", "expected"), [(1, 1000, 3), (2, 400_000, 2), (12, 1_000_000, 1)])
+def test_few_short_models_are_visited_again_as_long_as_references_take_longer(
+    models: int, size: int, expected: int
+) -> None:
+    # The references take 2.4 ms together, and all are run equally often.
+    harness = _harness(SimulatedDevice(noise=0.0), ProtocolSettings(max_model_visits=3, visit_ms=0.001))
+    records = list(harness.visits([simulated_artifact(f"m{i}", size) for i in range(models)], 3))
+    per_round = [Counter(r.sha256 for r in records if r.round == turn and not r.is_reference) for turn in range(3)]
+    assert [set(counts.values()) for counts in per_round] == [{1}, {expected}, {expected}]
 
 
 def test_order_differs_between_rounds_and_seeds() -> None:
