@@ -204,7 +204,7 @@ def _find_pair(parts: Parts, out: Path, base: Path) -> Path:
         kept = parts.of("pair")
         if kept:
             return write_network(_slower(kept[0]["factor"]), out / "slower", "onnx").path
-        factor = 1.7
+        factor = 1.655
         for _ in range(10):
             path = write_network(_slower(factor), out / f"slower{factor:.4f}", "onnx").path
             found = _ratio(store, path, base, 300)

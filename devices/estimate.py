@@ -27,7 +27,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from devices.resampling import Floats, Ints, interquartile_means, stratified_counts, two_stage_counts, weighted_median
+from devices.resampling import (
+    Floats,
+    Ints,
+    interquartile_means,
+    join_small,
+    stratified_counts,
+    two_stage_counts,
+    weighted_median,
+)
 
 _OFF_GROUP = 0.25
 """Weight of a reference of the other group, beside 1 for one of the model's own: more to take the middle of."""
@@ -217,10 +225,6 @@ class RatioEstimator:
         ids = np.intersect1d(runs.rounds, to.rounds)
         return _estimate_of(self._raw_logs(runs, ids) - self._raw_logs(to, ids), len(ids), self._launch_of(ids))
 
-    def correction(self, runs: Runs) -> float:
-        """Return the factor that brings the quantile of a model's raw times to its latency."""
-        return self.estimate(runs).value / float(np.quantile(runs.values_ms, self._quantile))
-
     def launches_in(self, round_ids: Sequence[int]) -> int:
         """Return how many launches these rounds belong to."""
         return len({self._launches.get(one, 0) for one in round_ids})
@@ -233,7 +237,7 @@ class RatioEstimator:
         return np.random.default_rng(self._seed)
 
     def _launch_of(self, ids: Ints) -> Ints:
-        return np.asarray([self._launches.get(int(one), 0) for one in ids], dtype=np.int64)
+        return join_small(np.asarray([self._launches.get(int(one), 0) for one in ids], dtype=np.int64))
 
     def _two_stage(self, launches: Ints) -> Ints:
         key = launches.tobytes()

@@ -39,6 +39,27 @@ def stratified_counts(launches: Ints, resamples: int, rng: np.random.Generator) 
     return counts
 
 
+_FEWEST_ROUNDS = 3
+
+
+def join_small(launches: Ints) -> Ints:
+    """Return the launch of each round, where a launch of fewer than 3 rounds counts to the one before or after it.
+
+    A draw of launches takes all alike; one that had only begun would stand for as much as a whole one.
+
+    Args:
+        launches: Launch of each round, in order of time, shape (rounds,).
+    """
+    joined = launches.copy()
+    while True:
+        found, counts = np.unique(joined, return_counts=True)
+        small = np.flatnonzero(counts < _FEWEST_ROUNDS)
+        if not len(small) or len(found) == 1:
+            return joined
+        place = int(small[0])
+        joined[joined == found[place]] = found[place - 1 if place else 1]
+
+
 def _members(launches: Ints) -> list[Ints]:
     return [np.flatnonzero(launches == launch) for launch in np.unique(launches)]
 

@@ -1,23 +1,21 @@
 """Sittings and visits of a table's build in the store, and what they add up to.
 
-A chunk of models is measured in one sitting; after an interruption it goes on in another. Each sitting is scaled by
-its own reference networks before runs of several are pooled, so an interruption leaves no seam.
+A chunk of models is measured in one sitting; after an interruption it goes on in another. Models are compared with the
+references of the same round, so an interruption leaves no seam.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from devices.harness import Harness
 from devices.measurement import Measurement
 from devices.protocol import VisitRecord
-from devices.summary import estimator_of, runs_by_model, summarise
+from devices.summary import summarise
 from mnas.jsonio import canonical_json
 from mnas.store import Store, utc_now
 
@@ -78,13 +76,11 @@ def chunk_measurements(
     references = {name: artifact.sha256 for name, artifact in harness.references.items()}
     pooled: list[VisitRecord] = []
     for number, records in enumerate(_records(store, lut_id, chunk).values()):
-        factors = _to_nominal(records, references, harness)
         pooled += [
             replace(
                 record,
                 round=record.round + number * _ROUNDS_APART,
                 launch=record.launch + number * _ROUNDS_APART,
-                samples_ms=_scaled(record, factors),
             )
             for record in records
         ]
@@ -97,28 +93,3 @@ def chunk_measurements(
         device_key=harness.device.info.device_key,
     )
     return session.measurements
-
-
-_Factors = dict[tuple[str, bool], float]
-"""(sha256, whether as a reference) -> what a time is multiplied with."""
-
-
-def _scaled(record: VisitRecord, factors: _Factors) -> tuple[float, ...]:
-    factor = factors.get((record.sha256, record.is_reference), 1.0)
-    return tuple(value * factor for value in record.samples_ms)
-
-
-def _to_nominal(records: Sequence[VisitRecord], references: Mapping[str, str], harness: Harness) -> _Factors:
-    """Return what brings the times of this sitting to the nominals; nothing where some reference has no runs."""
-    models, found = runs_by_model(records)
-    if any(sha256 not in found or not len(found[sha256].values_ms) for sha256 in references.values()):
-        return {}
-    settings = replace(harness.settings, resamples=1)
-    estimator = estimator_of(records, references, harness.nominals_ms, settings)
-    factors: _Factors = {
-        (sha256, False): estimator.correction(runs) for sha256, runs in models.items() if len(runs.values_ms)
-    }
-    for name, sha256 in references.items():
-        own_ms = float(np.quantile(found[sha256].values_ms, settings.quantile))
-        factors[sha256, True] = harness.nominals_ms[name] / own_ms
-    return factors

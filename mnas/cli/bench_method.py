@@ -34,13 +34,13 @@ def method_text(run: BenchRun) -> str:
             f" After every {_count(protocol['rounds_per_launch'], 'round')} or more, a fresh process loads all anew."
         )
     return (
-        f"All models were visited once a round, in random order, over {_count(rounds, 'round')}.{fresh} A visit began "
+        f"All models were visited every round, in random order, over {_count(rounds, 'round')}.{fresh} A visit began "
         f"with {_count(protocol.get('warmup', '?'), 'discarded run')}; then came {runs} timed ones, as many as take "
         f"about {protocol.get('visit_ms', '?')} ms together. Reference networks ({names}) ran before, after and "
-        f"between the models of each round. latency_ms is the {protocol.get('quantile', 0.2):g} quantile of a model's "
-        "timed runs, divided by how much slower or faster than at calibration the references ran in the same rounds, "
-        "by the same quantile. A machine that is slow for a while slows both, so that it does not show in latency_ms, "
-        "as far as both are slowed alike. The 95 % interval comes from drawing the rounds anew "
+        "between the models of each round. For latency_ms the median of a model's runs in a round is divided by how "
+        "much slower or faster than at calibration the references ran in that round, the weighted median of them; the "
+        "middle half of the rounds counts. A machine that is slow for a while slows both, so that it does not show in "
+        "latency_ms, as far as both are slowed alike. The 95 % interval comes from drawing the rounds anew "
         f"{protocol.get('resamples', '?')} times, whole processes first; it knows this session only. Percentiles and "
         "histograms marked raw are not corrected in any way."
     )

@@ -211,8 +211,8 @@ def _raw_parts(run: BenchRun) -> list[Part]:
         return [Paragraph("There is no timed run.")]
     axis = "All have the same horizontal axis." if shared else "Each has a horizontal axis of its own."
     text = (
-        "Each timed run as the clock gave it, states of the machine included. latency_ms is made from the low "
-        f"quantile, and corrected by the references, so it need not lie where these do. {axis} A long tail is cut at "
+        "Each timed run as the clock gave it, states of the machine included. latency_ms is corrected, "
+        f"round by round, by the references, so it need not lie where these do. {axis} A long tail is cut at "
         "the slowest hundredth, and its runs are counted."
     )
     return [Paragraph(text), gallery]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from devices.estimate import Estimate, RatioEstimator, Reference, Runs
 from devices.protocol import ProtocolSettings
-from devices.resampling import interquartile_means, two_stage_counts, weighted_median
+from devices.resampling import interquartile_means, join_small, two_stage_counts, weighted_median
 from devices.stability import judge_references
 
 _SETTINGS = ProtocolSettings()
@@ -163,13 +163,6 @@ def test_references_of_one_group_alone_are_what_every_model_is_compared_with() -
             )
 
 
-def test_correction_is_what_brings_times_to_the_nominals() -> None:
-    known = [Reference(_flat(1.5), 1.0), Reference(_flat(8.0), 4.0, "streaming")]
-    estimator = RatioEstimator(known, quantile=0.2, resamples=9, seed=0)
-    for ms in (0.2, 3.0, 20.0):
-        assert estimator.correction(_flat(ms)) * ms == pytest.approx(estimator.estimate(_flat(ms)).value)
-
-
 def test_ratio_needs_no_reference_and_sees_what_both_share() -> None:
     rng = np.random.default_rng(1)
     rounds = list(range(30)) * 2
@@ -229,6 +222,30 @@ def test_raw_ratio_is_that_of_the_pooled_quantiles() -> None:
         Runs.of(model.tolist(), rounds), Runs.of(other.tolist(), rounds)
     )
     assert found.value == pytest.approx(np.quantile(model, 0.9) / np.quantile(other, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("launches", "expected"),
+    [
+        ([0] * 5 + [1] * 5 + [2], [0] * 5 + [1] * 6),
+        ([0, 0] + [1] * 4, [1] * 6),
+        ([0, 1, 2, 3], [2, 2, 2, 2]),
+        ([4] * 3 + [5] * 3, [4] * 3 + [5] * 3),
+        ([7], [7]),
+        ([], []),
+    ],
+)
+def test_a_launch_that_had_only_begun_counts_to_its_neighbour(launches: list[int], expected: list[int]) -> None:
+    assert join_small(np.array(launches, dtype=np.int64)).tolist() == expected
+
+
+def test_a_strange_round_of_a_new_launch_does_not_blow_up_the_interval() -> None:
+    rng = np.random.default_rng(5)
+    rounds = list(range(21))
+    times = [*np.exp(0.02 * rng.standard_normal(20)).tolist(), 1.5]
+    launches = {number: number // 5 for number in rounds}
+    found = _estimator({"ref": _flat(1.0, 21)}, launches=launches).ratio(Runs.of(times, rounds), _flat(1.0, 21))
+    assert found.interval is not None and found.interval[1] < 1.03
 
 
 def test_rounds_are_drawn_within_launches_that_are_drawn() -> None:
