@@ -26,7 +26,7 @@ from devices.harness import SessionRecorder
 from devices.judging import SessionJudge
 from devices.keeping import RunKeeper
 from devices.models.shapes import Shapes
-from devices.protocol import ProtocolSettings, VisitRecord
+from devices.protocol import ProtocolSettings, VisitRecord, protocol_for
 from devices.references import DEVICES
 from devices.registry import open_device
 from devices.run import BenchedModel, BenchRun, Problem
@@ -46,8 +46,8 @@ class Bench:
     Args:
         device: Device spec, e.g. ``host:ort,threads=2``, or an open device; it is closed on leaving.
         store: Opened with `BENCH_COMPONENTS`.
-        settings: The measuring protocol.
-        rule: How long to measure; 10 s and another for each model unless given.
+        settings: The measuring protocol; the usual one of the kind of device unless given.
+        rule: How long to measure; `devices.stopping.default_rule` unless given.
         gates: What the models must hold.
         seed: Draws the order of the visits; from the clock unless given.
         progress: Called as the run goes on.
@@ -74,7 +74,7 @@ class Bench:
         self._store = store
         self._rule = rule
         self._gates = gates or Gates()
-        self._settings = settings or _settings_for(self._gates)
+        self._settings = settings or _settings_for(self.device.info.kind, self._gates)
         self._rng = np.random.default_rng(seed)
         self._progress = progress
         self._clock = clock
@@ -158,7 +158,7 @@ class Bench:
             self.warnings.append("the device was calibrated now: its reference networks had no nominals yet")
         harness = ready.harness
         keeper.measuring(harness, self.device.conditions())
-        rule = self._rule or default_rule(len(fit))
+        rule = self._rule or default_rule(len(fit), self.device.info.kind)
         recorder = SessionRecorder(harness)
         unfit = [model for model in run.models if model.problem]
         judge = SessionJudge(recorder, harness, [one.model for one in fit], self._gates, unfit)
@@ -194,11 +194,11 @@ _GATED_RELAUNCH_SHARE = 0.25
 _MODEL_VISITS = 3
 
 
-def _settings_for(gates: Gates) -> ProtocolSettings:
-    settings = ProtocolSettings(max_model_visits=_MODEL_VISITS)
+def _settings_for(kind: str, gates: Gates) -> ProtocolSettings:
+    settings = replace(protocol_for(kind), max_model_visits=_MODEL_VISITS)
     if gates.max_regression is None:
         return settings
-    return replace(settings, relaunch_share=_GATED_RELAUNCH_SHARE)
+    return replace(settings, relaunch_share=max(settings.relaunch_share, _GATED_RELAUNCH_SHARE))
 
 
 def _with_errors(models: Sequence[BenchedModel], records: Sequence[VisitRecord]) -> tuple[BenchedModel, ...]:

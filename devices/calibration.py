@@ -10,6 +10,7 @@ import numpy as np
 
 from devices.device import Device
 from devices.harness import Harness, ProtocolSettings
+from devices.protocol import protocol_for
 from devices.references import Nominal, check_nominals, load_nominals, save_nominals, write_references
 from mnas.errors import MeasurementError, StateError
 from mnas.export.artifact import ModelArtifact
@@ -92,7 +93,7 @@ def ready_harness(
         MeasurementError: The references cannot be measured.
         StateError: ``REF02``: the stored nominals are of other files.
     """
-    settings = settings or ProtocolSettings()
+    settings = settings or protocol_for(device.info.kind)
     references = write_references(folder, device.model_format)
     key = device.info.device_key
     nominals = {} if recalibrate else load_nominals(store, key)

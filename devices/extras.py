@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from devices.contenders import Contender, Progress
 from devices.device import Device
+from devices.profiling.profile import OpProfile
 from devices.profiling.run import profile_model
 from devices.spec import DeviceSpec
 from devices.sustained import Window, judge_sustained, run_sustained
 from mnas.errors import ConfigError, MeasurementError
+from mnas.export.artifact import ModelArtifact
 
 Keep = Callable[[str, Mapping[str, Any]], None]
+
+
+@runtime_checkable
+class Profiler(Protocol):
+    """A device that profiles models itself, as a phone's runner does; the host has a process of its own for that."""
+
+    def profile(self, artifact: ModelArtifact) -> OpProfile:
+        """Return a profile by operator.
+
+        Raises:
+            MeasurementError: The model cannot be profiled.
+        """
+
+
+def profile_on(device: Device, artifact: ModelArtifact) -> OpProfile:
+    """Return a profile of a model by operator, apart from anything that is timed.
+
+    Raises:
+        ConfigError: Nothing on this device makes profiles.
+        MeasurementError: The model cannot be profiled.
+    """
+    if isinstance(device, Profiler):
+        return device.profile(artifact)
+    return profile_model(DeviceSpec.parse(device.info.device_id), artifact)
 
 
 class Extras:
@@ -62,7 +88,7 @@ class Extras:
     def _profile(self, one: Contender) -> dict[str, Any] | None:
         assert one.artifact is not None
         try:
-            return profile_model(DeviceSpec.parse(self._device.info.device_id), one.artifact).to_json()
+            return profile_on(self._device, one.artifact).to_json()
         except (ConfigError, MeasurementError, OSError) as error:
             self.warnings.append(f"no profile of {one.model.label}: {error}")
             return None

@@ -256,7 +256,7 @@ class _RunState:
         models_ms, references_ms = (sum(self._visit_ms[one] for one in group) for group in (models, references))
         if not models_ms > 0:
             return 1
-        return int(min(max(references_ms // models_ms, 1), self._settings.max_model_visits))
+        return int(min(max(2 * references_ms // models_ms, 1), self._settings.max_model_visits))
 
     def is_given_up(self, sha256: str) -> bool:
         return self._failures.get(sha256, 0) >= self._settings.max_failures

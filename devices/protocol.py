@@ -32,8 +32,8 @@ class ProtocolSettings:
             the share of such runs, and with it the estimate, would hang on the pilot.
         quantile: Of the pooled timed runs, 0..1; low, since whatever disturbs a run makes it longer.
         reference_every: At most this many models are visited between two reference visits.
-        max_model_visits: Few short models are visited up to so often a round, as long as that takes no longer than the
-            references do: where the references take most of the time, more of them says nothing more.
+        max_model_visits: Few short models are visited up to so often a round, as long as that takes no more than twice
+            as long as the references do. What is wanted are visits: a run knows little that its visit does not.
         reference_visits: Fewest visits of each reference network in a round.
         max_failures: A model that failed this often in a row is not visited again.
         resamples: Of the bootstrap.
@@ -100,6 +100,32 @@ class ProtocolSettings:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON."""
         return asdict(self)
+
+
+_PHONE = ProtocolSettings(
+    rounds=12,
+    calibration_rounds=20,
+    # Every launch is a process of its own, so every round is a launch, and nothing is loaded anew.
+    rounds_per_launch=1,
+    relaunch_share=1e6,
+    # Within the launch. A phone's governor takes some tens of milliseconds to raise the clock.
+    warmup=5,
+    min_runs=5,
+    max_runs=200,
+    visit_ms=100.0,
+)
+
+
+def protocol_for(kind: str) -> ProtocolSettings:
+    """Return how models are measured on a kind of device unless something else is asked for.
+
+    On phones a visit is a launch of the runner, which takes tens of milliseconds before its first inference, so a visit
+    holds more runs there, and gives one aggregate of them.
+
+    Args:
+        kind: ``host``, ``adb`` or that of a plug-in.
+    """
+    return _PHONE if kind == "adb" else ProtocolSettings()
 
 
 @dataclass(frozen=True, slots=True)

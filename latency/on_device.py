@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,9 +13,10 @@ import numpy as np
 
 from devices.calibration import ready_harness
 from devices.device import Device, DeviceInfo
-from devices.protocol import ProtocolSettings
+from devices.protocol import protocol_for
 from devices.references import DEVICES
 from devices.registry import open_device
+from devices.spec import DeviceSpec
 from latency.builder import LutBuilder, Progress
 from latency.plan import LutPlan, LutSettings
 from latency.probes import Mode
@@ -28,9 +29,14 @@ COMPONENTS = (DEVICES, LATENCY)
 """What a store must be opened with for this module."""
 
 
-def lut_settings(mode: Mode, rounds: int, calibration: int, validation: int) -> LutSettings:
-    """Return the settings of a table with the usual protocol."""
-    return LutSettings(mode, ProtocolSettings(rounds=rounds), calibration, validation)
+def lut_settings(mode: Mode, rounds: int, calibration: int, validation: int, device: str = "host") -> LutSettings:
+    """Return the settings of a table with the usual protocol of the device that a spec names.
+
+    Raises:
+        ConfigError: Not a device spec.
+    """
+    protocol = replace(protocol_for(DeviceSpec.parse(device).kind), rounds=rounds)
+    return LutSettings(mode, protocol, calibration, validation)
 
 
 def require_device(spec: str) -> None:
@@ -137,7 +143,7 @@ class OnDevice:
         """
         rng = np.random.default_rng(seed)
         with tempfile.TemporaryDirectory(prefix="mnas-references-") as folder:
-            settings = ProtocolSettings(rounds=rounds)
+            settings = replace(protocol_for(self._device.info.kind), rounds=rounds)
             harness = ready_harness(self._device, self._store, Path(folder), settings, rng=rng).harness
             session = harness.measure(artifacts.values())
         networks = {}

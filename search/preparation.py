@@ -59,7 +59,9 @@ def _latency_table(context: StudyContext) -> LatencyTable:
                     f"table {table.lut_id} was measured under {table.device.os_build}, this is {device.info.os_build}"
                 )
         else:
-            settings = lut_settings(config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation)
+            settings = lut_settings(
+                config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation, config.device
+            )
             plan = LutPlan(context.space, settings)
             context.reporter.line(f"latency table of {len(plan.segments)} segments on {device.info.device_id}")
             table = device.build_table(plan, context.reporter.progress)

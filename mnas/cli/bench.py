@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnas.cli.options import FileOption, FormatOption, OutOption, PlanOption, QuietOption, output_folder
+from mnas.cli.options import (
+    AdbOption,
+    FileOption,
+    FormatOption,
+    OutOption,
+    PlanOption,
+    QuietOption,
+    output_folder,
+    use_adb,
+)
 from mnas.cli.output import ConsoleReporter, Format, Result, emit, emit_all, say
 
 if TYPE_CHECKING:
@@ -49,6 +58,7 @@ def bench(
     allow_nan: Annotated[bool, typer.Option("--allow-nan", help="Measure models whose outputs are NaN.")] = False,
     seed: Annotated[int | None, _option("--seed", text="Seed of the order of the visits.")] = None,
     plan: PlanOption = False,
+    adb: AdbOption = "",
     out: OutOption = None,
     output_format: FormatOption = Format.table,
     output: FileOption = None,
@@ -62,9 +72,11 @@ def bench(
     from devices.models.shapes import parse_shapes
     from mnas.cli.bench_request import duration_s, fills, plan_devices
 
+    use_adb(adb)
     named = [Entrant(text) for text in models]
     gates = _gates(max_latency_ms, max_regression, min_delta_ms, gate_raw, against)
-    rule = _rule(len(named) + len(against or []), rounds, budget, precision)
+    kind = "adb" if any(one.startswith("adb:") for one in device or []) else "host"
+    rule = _rule(len(named) + len(against or []), kind, rounds, budget, precision)
     sustained_s = duration_s(sustained, "--sustained") if sustained else 0.0
     if plan:
         named += [Entrant(text, "baseline") for text in against or []]
@@ -121,7 +133,7 @@ def _gates(
     return Gates(max_latency_ms, limit, min_delta_ms, raw_percentile(gate_raw))
 
 
-def _rule(models: int, rounds: int | None, budget: str | None, precision: str | None) -> StoppingRule | None:
+def _rule(models: int, kind: str, rounds: int | None, budget: str | None, precision: str | None) -> StoppingRule | None:
     """Return the stopping rule that was asked for, or ``None`` for what a bench does by itself."""
     from devices.stopping import default_rule
     from mnas.cli.bench_request import duration_s, share
@@ -136,7 +148,7 @@ def _rule(models: int, rounds: int | None, budget: str | None, precision: str | 
         given["budget_s"] = duration_s(budget, "--budget")
     if precision is not None:
         given["precision"] = share(precision, "--precision")
-    return replace(default_rule(models), **given)
+    return replace(default_rule(models, kind), **given)
 
 
 def _run_all(
@@ -177,7 +189,8 @@ def _run(job: _Job, plan: DevicePlan, store: Store, reporter: ConsoleReporter) -
 
     reporter.line(f"measuring on {plan.spec}")
     with Bench(plan.spec, store, rule=job.rule, gates=job.gates, seed=job.seed, progress=reporter.progress) as one:
-        run = one.run(plan.entrants, request={**job.request, "device": str(plan.spec)}, **job.options)
+        # The device's own name for itself, since the spec of a phone holds its serial.
+        run = one.run(plan.entrants, request={**job.request, "device": one.device.info.device_id}, **job.options)
     for warning in one.warnings:
         reporter.warn(warning)
     return run
@@ -189,7 +202,7 @@ def _planned(plans: Sequence[DevicePlan], rule: StoppingRule | None, sustained_s
     rows = []
     for plan in plans:
         models = len(plan.entrants)
-        chosen = rule or default_rule(models)
+        chosen = rule or default_rule(models, plan.spec.kind)
         limit_s = f"{chosen.budget_s:g}" if chosen.budget_s < 1e6 else "none"
         rows.append([str(plan.spec), models, chosen.max_rounds, limit_s, models * sustained_s / 60])
     columns = ("device", "models", "rounds at most", "session s at most", "sustained min")

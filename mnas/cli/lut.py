@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnas.cli.options import (
+    AdbOption,
     DeviceOption,
     FileOption,
     FormatOption,
@@ -15,6 +16,7 @@ from mnas.cli.options import (
     PlanOption,
     QuietOption,
     output_folder,
+    use_adb,
 )
 from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
 
@@ -37,6 +39,7 @@ def build(
     calibration: Annotated[int, typer.Option("--calibration", min=1, help="Networks to calibrate on.")] = 12,
     validation: Annotated[int, typer.Option("--validation", min=2, help="Other networks to validate on.")] = 12,
     anew: Annotated[bool, typer.Option("--anew", help="Start a new table even if this one is there.")] = False,
+    adb: AdbOption = "",
     plan: PlanOption = False,
     out: OutOption = None,
     output_format: FormatOption = Format.table,
@@ -50,9 +53,10 @@ def build(
     from mnas.spaces.presets import open_space
     from mnas.store import FILE_NAME, Store
 
+    use_adb(adb)
     if mode not in ("accurate", "fast"):
         raise ConfigError("CFG01", "no such mode of a table", value=mode, why="known are accurate, fast", fix="use one")
-    settings = lut_settings("fast" if mode == "fast" else "accurate", rounds, calibration, validation)
+    settings = lut_settings("fast" if mode == "fast" else "accurate", rounds, calibration, validation, device)
     todo = LutPlan(open_space(space, preset, tuple(resolution or ())), settings)
     if plan:
         counts = todo.counts()
@@ -93,6 +97,7 @@ def validate(
     lut_id: Annotated[str, typer.Argument(help="Id of a table, or its beginning.")],
     networks: Annotated[int, typer.Option("--networks", min=2, help="How many to measure.")] = 20,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the networks.")] = 1,
+    adb: AdbOption = "",
     out: OutOption = None,
     output_format: FormatOption = Format.table,
     output: FileOption = None,
@@ -104,6 +109,7 @@ def validate(
     from mnas.spaces.presets import open_space
     from mnas.store import FILE_NAME, Store
 
+    use_adb(adb)
     with Store(output_folder(out) / FILE_NAME, COMPONENTS, must_exist=True) as store:
         table = load_table(store, lut_id)
         family, _, preset = table.space.partition("/")

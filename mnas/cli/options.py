@@ -17,9 +17,34 @@ OutOption = Annotated[
     Path | None, typer.Option("--out", help="Output folder; else $MNAS_OUT, else ./mnas-out.", show_default=False)
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Device spec, e.g. host:litert,threads=1.")]
+AdbOption = Annotated[
+    str,
+    typer.Option(
+        "--adb",
+        envvar="MNAS_ADB",
+        show_default=False,
+        help="Server of adb as HOST:PORT, else adb's own variables, else this machine's; 'none' is without phones.",
+    ),
+]
 PlanOption = Annotated[
     bool, typer.Option("--plan", help="Say what would be done and how long it takes; start nothing.")
 ]
+
+
+def use_adb(server: str) -> None:
+    """Make a server of adb the one that phones are reached through, from here on and in child processes.
+
+    Args:
+        server: ``HOST:PORT``, or "" for what the environment says.
+
+    Raises:
+        ConfigError: ``ADB02``: no such address.
+    """
+    if server and server != "none":
+        from devices.adb.server import AdbServer
+
+        found = AdbServer.find(server)
+        os.environ["ADB_SERVER_SOCKET"] = f"tcp:{found.host}:{found.port}"
 
 
 def output_folder(out: Path | None) -> Path:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnas.cli.options import FileOption, FormatOption, OutOption, PlanOption, QuietOption, output_folder
+from mnas.cli.options import (
+    AdbOption,
+    FileOption,
+    FormatOption,
+    OutOption,
+    PlanOption,
+    QuietOption,
+    output_folder,
+    use_adb,
+)
 from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
 
 if TYPE_CHECKING:
@@ -49,6 +58,7 @@ def search(
     seed: Annotated[int | None, _option("--seed", text="Seed of everything random (0).")] = None,
     resume: Annotated[str | None, _option("--resume", text="Go on with a study; without an ID, the newest.")] = None,
     workers: Annotated[int, typer.Option("--workers", help="Training processes; 0: one for each core.")] = 0,
+    adb: AdbOption = "",
     plan: PlanOption = False,
     out: OutOption = None,
     output_format: FormatOption = Format.table,
@@ -60,6 +70,7 @@ def search(
     Kill it whenever you like; the same command with --resume goes on.
     """
     named = dict(locals())
+    use_adb(adb)
     given = {name: value for name, value in named.items() if name in _config_keys() and value is not None}
     if config is not None:
         from mnas.config import read_config_file
@@ -127,7 +138,9 @@ def _plan(given: dict[str, Any], workers: int) -> Result:
     data = "fashion" if asked.data == "auto" else asked.data
     config = asked.model_copy(update={"data": data, "preset": data if asked.preset == "auto" else asked.preset})
     space = open_space(config.space, config.preset)
-    settings = lut_settings(config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation)
+    settings = lut_settings(
+        config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation, config.device
+    )
     counts, training = LutPlan(space, settings).counts(), _training_plan(config, space, workers)
     document = {"config": config.model_dump(), "space_size": str(space.size()), "lut": counts, **training}
     rows: list[list[object]] = [["networks in the space", f"{space.size():.3g}"]]

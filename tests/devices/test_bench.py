@@ -71,7 +71,7 @@ def test_latencies_ratios_and_raw_runs_are_those_of_the_device(store: Store, tmp
 
 
 def test_percentiles_need_samples(store: Store, tmp_path: Path) -> None:
-    slow = conv_net(tmp_path / "slow.onnx", 100_000)  # 10.9 ms: three runs a visit, 36 in all
+    slow = conv_net(tmp_path / "slow.onnx", 300_000)  # over 30 ms: one visit a round with three runs, 36 in all
     (model,) = _bench(store, slow).models
     assert model.raw and model.raw.count == 36
     assert model.raw.p90_ms is not None and model.raw.p95_ms is None and model.raw.p99_ms is None
