@@ -1,4 +1,4 @@
-"""A software phone for benchmarks, with an adb server, runners and a state folder of its own; all are gone afterwards."""
+"""A software phone for benchmarks, with adb server, runners and state folder of its own; all are gone afterwards."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ NOTE = "SIMULATED: Debian's adbd on this machine's processor and loopback, no ca
 _ADB_DEADLINE_S = 300.0
 _SETTLE_S = 5.0
 _TOLERANCE_MS = 2e-3
+_LATEST_S = 0.005
+_LONGEST_WAIT_S = 0.004
+"""About as long as a launch with its share of the harness."""
+
+_FOLDERS = ("batch", "cache", "scripts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,10 @@ def rig(storage_mb: int = 512) -> Iterator[Rig]:
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="mnas-phone-overhead-") as name, SoftwarePhone(storage_mb=storage_mb) as phone:
+    with (
+        tempfile.TemporaryDirectory(prefix="mnas-phone-overhead-") as name,
+        SoftwarePhone(storage_mb=storage_mb) as phone,
+    ):
         own = OwnAdbServer(Path(name) / "adb")
         try:
             own.start().attach(phone.address)
@@ -196,7 +204,7 @@ def draw_moments(rng: np.random.Generator, count: int, total_bytes: int) -> list
     """
     places = np.sort(rng.integers(0, total_bytes, count))
     gaps = np.diff(places, prepend=0)
-    waits = np.where(rng.random(count) < 0.5, 0.0, rng.uniform(0, 0.03, count))
+    waits = np.where(rng.random(count) < 0.5, 0.0, rng.uniform(0, _LONGEST_WAIT_S, count))
     return [Moment(max(int(gap), 1), float(wait)) for gap, wait in zip(gaps, waits, strict=True)]
 
 
@@ -206,13 +214,16 @@ class CountingProxy(CuttingProxy):
 
     Attributes:
         cuts: Times.
+        passed_at_cut: Bytes from the phone until the last cut.
     """
 
     cuts: int = field(default=0)
+    passed_at_cut: int = field(default=0)
 
     def cut(self) -> None:
         """End every connection."""
         self.cuts += 1
+        self.passed_at_cut = self.passed["down"]
         super().cut()
 
 
@@ -227,8 +238,10 @@ def cutting(proxy: CountingProxy, moments: Sequence[Moment], direction: Literal[
             if not moment.wait_s:
                 proxy.cut_after(moment.after_bytes, direction)
             while proxy.cuts == before and not ended.wait(0.0005):
-                if moment.wait_s and proxy.passed[direction] >= target:
-                    if not ended.wait(moment.wait_s):
+                if proxy.passed[direction] >= target:
+                    # Bytes that no one took any more may have come in between, so the others wait a little as well.
+                    if not ended.wait(moment.wait_s or _LATEST_S) and proxy.cuts == before:
+                        proxy.resume()
                         proxy.cut()
                     break
             if ended.is_set():
@@ -249,14 +262,16 @@ def remains(phone: SoftwarePhone) -> dict[str, Any]:
     until = time.monotonic() + _SETTLE_S
     while (found := phone.processes()) and time.monotonic() < until:
         time.sleep(0.05)  # the shell of the last connection is just ending
-    work = Path(str(phone.work_folder) + WORK_DIR.removeprefix(WORK_FOLDER))
-    cache = work / "cache"
-    strays = [path for path in work.rglob("*") if path != cache and not (path.parent == cache and path.is_file())]
-    strays = [path for path in strays if path.is_file() or path.name.startswith(".")]
-    strays += [path for path in cache.glob(".*") if path.is_file()]
-    others = [path for path in phone.work_folder.iterdir() if path.name != work.name]
+    top = phone.work_folder
+    work = top / WORK_DIR.removeprefix(WORK_FOLDER + "/")
+    allowed = {work, *(work / name for name in _FOLDERS)}
+    strays = [path for path in top.rglob("*") if path not in allowed and not _is_cached(path, work)]
     return {
         "stray_processes": [" ".join(one.command)[:100] for one in found],
-        "stray_files": [str(path.relative_to(phone.work_folder)) for path in dict.fromkeys([*strays, *others])],
+        "stray_files": [str(path.relative_to(top)) for path in strays],
         "settings_left": int(phone.setting("stay_on_while_plugged_in") != "0"),
     }
+
+
+def _is_cached(path: Path, work: Path) -> bool:
+    return path.parent == work / "cache" and not path.name.startswith(".")

@@ -220,6 +220,7 @@ def _course(stopping: Stopping, rule: StoppingRule, elapsed_s: float) -> tuple[s
 
 
 def _timing(records: Sequence[VisitRecord], wall_s: float) -> dict[str, float]:
-    times = [value for record in records for value in (*record.samples_ms, *record.warmup_ms)]
+    times = [value * record.runs for record in records for value in record.samples_ms]
+    times += [value for record in records for value in record.warmup_ms]
     runs_s = float(np.nansum(times)) / 1000
     return {"wall_s": wall_s, "runs_s": runs_s, "overhead_fraction": 1 - runs_s / wall_s if wall_s > 0 else 0.0}

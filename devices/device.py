@@ -19,7 +19,8 @@ class DeviceInfo:
     """A device together with the runtime that runs models on it.
 
     Attributes:
-        device_id: The device spec that named it, e.g. ``host:ort,threads=1``; never leaves the machine for phones.
+        device_id: A device spec that opens it, e.g. ``host:ort,threads=1``; for phones with a hash in the place of the
+            serial, which never leaves the machine.
         kind: ``host`` or ``adb``.
         model: CPU or phone model.
         soc: System on chip, or "".

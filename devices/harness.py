@@ -286,4 +286,5 @@ def _record_of(event: SampleEvent, place: tuple[int, int], is_reference: bool, t
         error=event.error,
         t_monotonic_s=time_s,
         statistic=event.samples[0].statistic if event.samples else "run",
+        runs=event.samples[0].runs if event.samples else 1,
     )

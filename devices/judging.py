@@ -10,7 +10,7 @@ from devices.estimate import Estimate, RatioEstimator, Runs
 from devices.gate import Gates, judge_latency, judge_regression
 from devices.harness import Harness, SessionRecorder
 from devices.measurement import Measurement, Session
-from devices.protocol import VisitRecord
+from devices.protocol import VisitRecord, statistic_of
 from devices.run import BenchedModel, GateResult, Problem, RawRuns, Relative
 from devices.summary import estimator_of, runs_by_model
 
@@ -70,7 +70,7 @@ class SessionJudge:
             judged[model.label] = replace(
                 model,
                 measurement=found,
-                raw=RawRuns.of(found.samples_ms),
+                raw=RawRuns.of(found.samples_ms, statistic_of(self._recorder.records, model.sha256)),
                 relative=relative,
                 involuntary_switches=_switches(self._recorder.records, model.sha256),
                 problem=_no_number(model.label, found),

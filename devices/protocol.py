@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -143,6 +143,7 @@ class VisitRecord:
         t_monotonic_s: Time at its end, on a clock that only runs forward.
         statistic: What each sample is.
         launch: Which process of the session ran it, counted from 0.
+        runs: Inferences that each sample stands for.
     """
 
     round: int
@@ -155,6 +156,7 @@ class VisitRecord:
     t_monotonic_s: float = 0.0
     statistic: Statistic = "run"
     launch: int = 0
+    runs: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Return it as compact JSON: short keys, times to the nanosecond, and nothing that has its default."""
@@ -172,6 +174,8 @@ class VisitRecord:
             value["st"] = self.statistic
         if self.launch:
             value["l"] = self.launch
+        if self.runs != 1:
+            value["n"] = self.runs
         return value
 
     @classmethod
@@ -188,7 +192,13 @@ class VisitRecord:
             t_monotonic_s=float(value["t"]),
             statistic=value.get("st", "run"),
             launch=int(value.get("l", 0)),
+            runs=int(value.get("n", 1)),
         )
+
+
+def statistic_of(records: Iterable[VisitRecord], sha256: str) -> Statistic:
+    """Return what the samples of a model are; of a model without any, single runs."""
+    return next((one.statistic for one in records if one.sha256 == sha256 and one.samples_ms), "run")
 
 
 def _rounded(value_ms: float) -> float | None:

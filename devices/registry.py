@@ -12,7 +12,7 @@ from devices.device import Device
 from devices.spec import ENTRY_POINT_GROUP, HOST_RUNTIMES, DeviceSpec, openable_runtimes
 from mnas.errors import DeviceError
 
-_BUILT_IN = dict.fromkeys(HOST_RUNTIMES, "devices.runtimes.host:HostDevice")
+_BUILT_IN = {**dict.fromkeys(HOST_RUNTIMES, "devices.runtimes.host:HostDevice"), "adb": "devices.adb.device:AdbDevice"}
 _PACKAGES = {
     "ort": ("onnxruntime", ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")),
     "litert": ("ai_edge_litert", ("ai-edge-litert",)),

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from devices.device import DeviceInfo
-from devices.measurement import Measurement
+from devices.measurement import Measurement, Statistic
 from devices.models.description import ModelDescription
 from mnas.jsonio import without_nan
 
@@ -68,6 +68,7 @@ class RawRuns:
         p95_ms: ``None`` with fewer than 40 runs.
         p99_ms: ``None`` with fewer than 200 runs.
         max_ms: Slowest.
+        statistic: What each of them is: ``run`` for a single inference, else what a launch gave of its inferences.
     """
 
     count: int
@@ -77,9 +78,10 @@ class RawRuns:
     p95_ms: float | None
     p99_ms: float | None
     max_ms: float
+    statistic: Statistic = "run"
 
     @classmethod
-    def of(cls, samples_ms: Sequence[float]) -> RawRuns | None:
+    def of(cls, samples_ms: Sequence[float], statistic: Statistic = "run") -> RawRuns | None:
         """Work it out from timed runs; those that are not finite are left out, and without any it is ``None``."""
         finite = [value for value in samples_ms if math.isfinite(value)]
         if not finite:
@@ -89,7 +91,7 @@ class RawRuns:
             return float(np.percentile(finite, percent)) if len(finite) >= fewest else None
 
         tail = (percentile(90, 20), percentile(95, 40), percentile(99, 200))
-        return cls(len(finite), min(finite), float(np.median(finite)), *tail, max(finite))
+        return cls(len(finite), min(finite), float(np.median(finite)), *tail, max(finite), statistic)
 
 
 @dataclass(frozen=True, slots=True)

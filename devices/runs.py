@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from devices.measurement import Measurement, Session
-from devices.protocol import ProtocolSettings, VisitRecord
+from devices.protocol import ProtocolSettings, VisitRecord, statistic_of
 from devices.run import BenchedModel, BenchRun, RawRuns, Status
 from devices.run_recorder import RunRecorder
 from devices.run_schema import RUNS, load_visits, samples_of
@@ -210,6 +210,6 @@ def _with_measurement(
     return replace(
         model,
         measurement=measurement,
-        raw=RawRuns.of(measurement.samples_ms),
+        raw=RawRuns.of(measurement.samples_ms, statistic_of(own, model.sha256)),
         involuntary_switches=sum(known) if known else -1,
     )

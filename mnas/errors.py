@@ -9,7 +9,8 @@
     │   ├── SpaceError        SPCxx    a search space or a network outside it
     │   └── ModelError        MODxx    a model that was named: its file, its shapes, its format
     ├── GateFailedError       exit 3   a latency gate failed
-    ├── DeviceError           exit 4   DEVxx: a device or its runtime
+    ├── DeviceError           exit 4   DEVxx: a device or its runtime; ADBxx: a phone or the link to it;
+    │   │                              RNRxx: a program that runs models on a phone
     │   └── MeasurementError           MEAxx: a measurement that gave no number
     ├── InconclusiveError     exit 5   the interval straddles the decision
     ├── StateError            exit 6   data or state on the disk; REFxx: a device's stored nominals

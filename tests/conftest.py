@@ -11,6 +11,10 @@ from hypothesis import HealthCheck, settings
 # Here, since numpy and torch read these once, when the first test module imports them.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+# No command may start a server of adb at its usual port, or see the phones of whoever runs the tests.
+os.environ["MNAS_ADB"] = "none"
+
+pytest_plugins = ["software_phone.fixtures"]
 
 _NO_DATA = "MNAS_TEST_DATA is not set: this test did not run"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mnas.cli import arch, bench, data, devices, doctor, lut, report, runs, search, study
+from mnas.cli import arch, bench, data, devices, doctor, lut, report, runner, runs, search, study
 
 app = typer.Typer(
     name="mnas",
@@ -22,5 +22,6 @@ app.add_typer(lut.app, name="lut")
 app.add_typer(study.app, name="study")
 app.add_typer(runs.app, name="runs")
 app.add_typer(devices.app, name="devices")
+app.add_typer(runner.app, name="runner")
 app.add_typer(arch.app, name="arch")
 app.add_typer(data.app, name="data")

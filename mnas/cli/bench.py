@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from devices.run import BenchRun
     from devices.stopping import StoppingRule
     from mnas.cli.bench_request import DevicePlan
-    from mnas.store import Store
+    from mnas.cli.bench_runs import BenchJob
 
 
 def _option(*names: str, text: str) -> Any:
@@ -71,6 +71,7 @@ def bench(
     from devices.contenders import Entrant
     from devices.models.shapes import parse_shapes
     from mnas.cli.bench_request import duration_s, fills, plan_devices
+    from mnas.cli.bench_runs import BenchJob, measure_all
 
     use_adb(adb)
     named = [Entrant(text) for text in models]
@@ -89,25 +90,12 @@ def bench(
         "per_op": per_op,
         "sustained_s": sustained_s,
     }
-    job = _Job(rule, gates, seed, options, {"against": against or [], "shape": shape or [], "seed": seed})
+    job = BenchJob(rule, gates, seed, options, {"against": against or [], "shape": shape or [], "seed": seed})
     folder = output_folder(out)
-    runs = _run_all(job, named, against or [], device or [], threads, folder, ConsoleReporter(quiet))
+    runs = measure_all(job, _plans(job, named, against or [], device or [], threads, folder), folder, quiet)
     _emit_runs(runs, output_format, output)
     _say_next(runs, _write_files(runs, folder / "reports"), folder, quiet)
     raise typer.Exit(_exit_code(runs, job.lost))
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What is done on every device alike."""
-
-    rule: StoppingRule | None
-    gates: Gates
-    seed: int | None
-    options: dict[str, Any]
-    request: dict[str, Any]
-    lost: list[int] = field(default_factory=list)
-    """Exit status of each device that could not be measured on."""
 
 
 def _gates(
@@ -151,49 +139,25 @@ def _rule(models: int, kind: str, rounds: int | None, budget: str | None, precis
     return replace(default_rule(models, kind), **given)
 
 
-def _run_all(
-    job: _Job,
+def _plans(
+    job: BenchJob,
     named: Sequence[Entrant],
     against: Sequence[str],
     device: Sequence[str],
     threads: int | None,
     folder: Path,
-    reporter: ConsoleReporter,
-) -> list[BenchRun]:
+) -> list[DevicePlan]:
+    """Return the devices and who is measured on each; a baseline may be a run of the store."""
     from devices.bench import BENCH_COMPONENTS
     from devices.gate import RAW_WARNING
     from mnas.cli.bench_request import baseline_entrants, plan_devices
-    from mnas.errors import ConfigError, DeviceError
     from mnas.store import FILE_NAME, Store
 
     if job.gates.raw_percentile:
-        reporter.warn(RAW_WARNING)
+        ConsoleReporter().warn(RAW_WARNING)
     plan_devices(named, device, threads)  # so that a wrong spec is told before a folder is made
     with Store(folder / FILE_NAME, BENCH_COMPONENTS) as store:
-        entrants = [*named, *baseline_entrants(against, store)]
-        plans = plan_devices(entrants, device, threads)
-        runs: list[BenchRun] = []
-        for number, plan in enumerate(plans):
-            try:
-                runs.append(_run(job, plan, store, reporter))
-            except (DeviceError, ConfigError) as error:
-                if number + 1 == len(plans) and not runs:
-                    raise
-                reporter.warn(f"{plan.spec}: {error}")
-                job.lost.append(error.exit_code)
-        return runs
-
-
-def _run(job: _Job, plan: DevicePlan, store: Store, reporter: ConsoleReporter) -> BenchRun:
-    from devices.bench import Bench
-
-    reporter.line(f"measuring on {plan.spec}")
-    with Bench(plan.spec, store, rule=job.rule, gates=job.gates, seed=job.seed, progress=reporter.progress) as one:
-        # The device's own name for itself, since the spec of a phone holds its serial.
-        run = one.run(plan.entrants, request={**job.request, "device": one.device.info.device_id}, **job.options)
-    for warning in one.warnings:
-        reporter.warn(warning)
-    return run
+        return plan_devices([*named, *baseline_entrants(against, store)], device, threads)
 
 
 def _planned(plans: Sequence[DevicePlan], rule: StoppingRule | None, sustained_s: float) -> Result:
@@ -248,9 +212,13 @@ def _emit_runs(runs: Sequence[BenchRun], output_format: Format, output: Path | N
 
 
 def _say_next(runs: Sequence[BenchRun], files: Sequence[Path], folder: Path, quiet: bool) -> None:
+    from mnas.cli.bench_runs import offsets
+
     out = "" if str(folder) == "mnas-out" else f" --out {quote(str(folder))}"
     for run in runs:
         say(f"run {run.run_id}; next: mnas runs show {run.run_id}{out}", quiet=quiet)
+    for text in offsets(runs):
+        say(text, quiet=quiet)
     for path in files:
         say(f"{'page' if path.suffix == '.html' else 'trace'}: {path}", quiet=quiet)
 

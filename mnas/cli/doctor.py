@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from mnas.cli.options import FileOption, FormatOption
-from mnas.cli.output import Format, Result, emit
+from mnas.cli.options import AdbOption, FileOption, FormatOption, QuietOption
+from mnas.cli.output import ConsoleReporter, Format, Result, emit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from devices.adb.checkup import Checkup
 
 _PACKAGES = (
     "mnas",
@@ -21,12 +28,66 @@ _PACKAGES = (
 )
 
 
-def doctor(output_format: FormatOption = Format.table, output: FileOption = None) -> None:
-    """Check versions, devices and what this machine lacks for good measurements; exit 1 when something is broken."""
+_PhoneOption = Annotated[
+    str, typer.Option("--device", help="Check this phone instead: adb:SERIAL/RUNNER.", show_default=False)
+]
+
+
+def doctor(
+    device: _PhoneOption = "",
+    adb: AdbOption = "",
+    output_format: FormatOption = Format.table,
+    output: FileOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Check versions, devices and what this machine lacks for good measurements; exit 1 when something is broken.
+
+    With --device it checks a phone from the cable to a number, within ten minutes; exit 4 when the phone cannot be had.
+    """
+    if device:
+        raise typer.Exit(_check_phone(device, adb, output_format, output, quiet))
     rows = [*_environment(), *_import_packages(), *_devices(), *_data()]
     emit(Result(("check", "found", "verdict"), rows, title="mnas doctor"), output_format, output)
     if any(row[2] == "broken" for row in rows):
         raise typer.Exit(1)
+
+
+def _check_phone(device: str, adb: str, output_format: Format, output: Path | None, quiet: bool) -> int:
+    """Check a phone, write the list, and return the exit code."""
+    from devices.adb.checkup import check_phone
+    from devices.adb.server import AdbServer
+    from devices.spec import DeviceSpec
+    from mnas.errors import DeviceError
+
+    spec = DeviceSpec.parse(device)
+    if spec.kind != "adb":
+        raise typer.BadParameter("phones are checked, so it begins with adb:", param_hint="--device")
+    reporter = ConsoleReporter(quiet)
+    done = check_phone(
+        spec,
+        AdbServer.find(adb),
+        tell=lambda row: reporter.line(f"{row.verdict:6} {row.name}: {row.found}"),
+        say=reporter.line,
+    )
+    emit(_checkup_result(done), output_format, output)
+    if not done.was_reached:
+        return DeviceError.exit_code
+    return 0 if done.is_good else 1
+
+
+def _checkup_result(done: Checkup) -> Result:
+    columns = ("check", "found", "verdict", "what to do")
+    rows = [[row.name, row.found, row.verdict, row.remedy] for row in done.rows]
+    counts = {verdict: sum(row.verdict == verdict for row in done.rows) for verdict in ("broken", "warn", "absent")}
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) or "all ok"
+    title = "mnas doctor: phone" + (" (SIMULATED)" if done.is_simulated else "")
+    document = {
+        "is_simulated": done.is_simulated,
+        "was_reached": done.was_reached,
+        "seconds": round(done.seconds, 1),
+        "rows": [dict(zip(columns, row, strict=True)) for row in rows],
+    }
+    return Result(columns, rows, document, title, [f"{len(rows)} rows in {done.seconds:.0f} s: {told}"])
 
 
 def _environment() -> list[list[object]]:

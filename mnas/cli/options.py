@@ -43,8 +43,9 @@ def use_adb(server: str) -> None:
     if server and server != "none":
         from devices.adb.server import AdbServer
 
-        found = AdbServer.find(server)
-        os.environ["ADB_SERVER_SOCKET"] = f"tcp:{found.host}:{found.port}"
+        AdbServer.find(server)
+    if server:
+        os.environ["MNAS_ADB"] = server
 
 
 def output_folder(out: Path | None) -> Path:

@@ -183,13 +183,15 @@ class ConsoleReporter:
 
     Args:
         quiet: Say warnings alone.
+        prefix: Before every line, where several tell at once; then no line is rewritten.
     """
 
     _EVERY_S = 5.0
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, prefix: str = "") -> None:
         self._quiet = quiet
-        self._is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._prefix = prefix
+        self._is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not prefix
         self._started = time.monotonic()
         self._what, self._what_since, self._shown, self._open = "", 0.0, -1e9, False
         self._last = self._started
@@ -197,11 +199,11 @@ class ConsoleReporter:
     def line(self, text: str) -> None:
         """Say something once."""
         if not self._quiet:
-            self._write(f"[{time.monotonic() - self._started:6.1f} s] {text}\n")
+            self._write(f"[{time.monotonic() - self._started:6.1f} s] {self._prefix}{text}\n")
 
     def warn(self, text: str) -> None:
         """Say something that a person must not miss."""
-        self._write(f"warning: {text}\n")
+        self._write(f"warning: {self._prefix}{text}\n")
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Say how much of something is done, and when it will be at this rate."""
@@ -213,7 +215,9 @@ class ConsoleReporter:
             return
         self._shown = now
         left = (now - self._what_since) / done * (total - done) if done else 0.0
-        text = f"[{now - self._started:6.1f} s] {what}: {done}/{total}" + ("" if is_last else f", {left:.0f} s left")
+        text = f"[{now - self._started:6.1f} s] {self._prefix}{what}: {done}/{total}" + (
+            "" if is_last else f", {left:.0f} s left"
+        )
         if self._is_terminal and not is_last:
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()

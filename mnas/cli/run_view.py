@@ -128,6 +128,9 @@ def _notes(run: BenchRun) -> Iterator[str]:
         yield f"gate {gate.gate}: {gate.label}: {gate.outcome.upper()}: {gate.reason}"
     if any(model.raw for model in run.models):
         yield "latency is scaled to the references, with its 95 % interval; p50, p90 and p95 are raw milliseconds"
+    kinds = {model.raw.statistic for model in run.models if model.raw}
+    for kind in sorted(kinds - {"run"}):
+        yield f"each raw sample is the {kind.removeprefix('launch_')} of one launch of the runner"
 
 
 def _course(run: BenchRun) -> Iterator[str]:

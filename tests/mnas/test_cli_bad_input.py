@@ -65,7 +65,7 @@ CHANGES_NOTHING = [
     (("lut", "build", "--preset", "digits", "--mode", "exact"), 2, "CFG01", "exact"),
     (("lut", "build", "--preset", "digits", "--device", "host:tpu"), 2, "CFG10", "tpu"),
     (("lut", "build", "--preset", "digits", "--device", "host:ort,thread=1"), 2, "CFG10", "thread=1"),
-    (("lut", "build", "--preset", "digits", "--device", "adb:1234/litert"), 4, "DEV02", "adb:1234/litert"),
+    (("lut", "build", "--preset", "digits", "--device", "adb:1234/litert"), 4, "ADB09", "--adb"),
     (("lut", "show", "lut99"), 6, "LUT01", "lut99"),
     (("lut", "validate", "lut99"), 6, "LUT01", "lut99"),
     (("study", "show"), 6, "STU01", "mnas search"),

@@ -1,0 +1,187 @@
+"""Launches on a phone, batch by batch, until each has one result: through lost links, heat and lost pins."""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+
+from devices.adb.batch import FILE_LIMIT_BYTES, Batch, Launch
+from devices.adb.batch_stream import BatchStream
+from devices.adb.failures import PhoneLost
+from devices.adb.heat import HeatKeeper
+from devices.adb.held import HeldPhone
+from devices.adb.intake import Intake, Job, Launched, is_throttling
+from devices.adb.link import WORK_DIR
+from devices.adb.pinning import watch_of
+from devices.adb.runner_place import RunnerPlace
+from mnas.errors import DeviceError
+
+_PIN_TRIES = 3
+_KILLED_TRIES = 5
+_RESTARTS_PER_JOB = 2
+_EXIT_FOLDER = 70
+
+
+class Campaign:
+    """Makes launches on a held phone.
+
+    Args:
+        phone: Held; it stays held.
+        runner: On the phone.
+        cpu_mask: Cores of every launch, or "".
+        heat: Keeps the phone cool.
+        silence_s: A link on which nothing comes for so long, though something should, counts as lost.
+
+    Attributes:
+        lowest_khz: Lowest clock of the pinned cores that was seen right after a launch that counts.
+    """
+
+    def __init__(
+        self, phone: HeldPhone, runner: RunnerPlace, cpu_mask: str, heat: HeatKeeper, *, silence_s: float = 30.0
+    ) -> None:
+        self._phone, self._runner, self._cpu_mask, self._heat = phone, runner, cpu_mask, heat
+        self._silence_s = silence_s
+        self._pin_failures = self._kills = 0
+        self._must_cool = heat.is_hot(phone.facts.thermal)
+        self._restarts: dict[int, int] = {}
+        self.lowest_khz: int | None = None
+
+    def run(self, jobs: Sequence[Job], *, file_limit_bytes: int = FILE_LIMIT_BYTES) -> Generator[Launched, None, None]:
+        """Make launches and yield each once, in order, as soon as it counts.
+
+        Raises:
+            DeviceError: ``ADB62`` the phone stays away, ``ADB64`` the cores cannot be had, ``ADB65`` the script cannot
+                run there, ``ADB66`` it is killed again and again; what the link and the phone raise.
+        """
+        queue = deque(jobs)
+        self._restarts.clear()
+        while queue:
+            if self._must_cool:
+                self._cool()
+            yield from self._attempt(queue, file_limit_bytes)
+
+    def _cool(self) -> None:
+        self._phone.with_recovery(lambda: self._heat.cool(self._phone.link))
+        self._phone.with_recovery(self._phone.refresh)
+        self._must_cool = False
+
+    def _attempt(self, queue: deque[Job], file_limit_bytes: int) -> Iterator[Launched]:
+        batch = self._batch(queue, file_limit_bytes)
+        intake = Intake(queue, self._cpu_mask, batch.watch)
+        stream, held, lost = None, list[Launched](), ""
+        try:
+            stream = BatchStream(self._phone.link, batch, silence_s=self._silence_s)
+            for event in stream:
+                held += self._counted(intake.take(event))
+                if queue:  # the last ones wait for the shell's end, so that who takes them leaves nothing behind
+                    while held:
+                        yield held.pop(0)
+            lost = stream.why_lost
+        except PhoneLost as error:
+            lost = str(error)
+        finally:
+            is_left = stream is not None and stream.leave()
+            if is_left and not lost:
+                self._phone.kill_quietly(batch.token)
+        try:
+            if lost:
+                held += self._recover(lost, batch, intake, queue)
+            else:
+                self._close(batch, intake, stream)
+        except DeviceError:
+            yield from held
+            raise
+        self._must_cool = self._heat.after(intake) and self._heat.is_patient
+        yield from held
+
+    def _batch(self, queue: deque[Job], file_limit_bytes: int) -> Batch:
+        token = secrets.token_hex(8)
+        runner = self._runner
+        launches = tuple(
+            Launch(
+                index,
+                tuple(runner.dialect.command(runner.path, job.request)),
+                job.deadline_s,
+                job.output_files,
+            )
+            for index, job in enumerate(queue)
+        )
+        return Batch(
+            token,
+            f"{WORK_DIR}/batch/{token}",
+            launches,
+            self._cpu_mask,
+            watch_of(self._phone.cool_facts, self._cpu_mask, stops=self._heat.is_patient),
+            runner.library_path,
+            file_limit_bytes=file_limit_bytes,
+        )
+
+    def _counted(self, launched: list[Launched]) -> list[Launched]:
+        for one in launched:
+            self._phone.recovery.progress()
+            self._pin_failures = self._kills = 0
+            if one.is_hot:
+                self._heat.note_kept_hot()
+        return launched
+
+    def _recover(self, lost: str, batch: Batch, intake: Intake, queue: deque[Job]) -> list[Launched]:
+        """Get the phone back; what was under way is made again, unless it takes the phone down each time."""
+        is_new_boot = self._phone.recover(lost, batch.token)
+        held = self._counted(intake.settle(is_throttling(self._phone.facts.thermal)))
+        if is_new_boot and queue:
+            left = len(queue)
+            self._restarts[left] = self._restarts.get(left, 0) + 1
+            if self._restarts[left] >= _RESTARTS_PER_JOB:
+                words = f"the phone restarted {_RESTARTS_PER_JOB} times while this model ran"
+                held.append(Launched(queue.popleft(), None, words))
+        return held
+
+    def _close(self, batch: Batch, intake: Intake, stream: BatchStream | None) -> None:
+        """Take stock of a batch whose shell came to its end."""
+        known = [khz for khz in (self.lowest_khz, intake.lowest_khz) if khz is not None]
+        self.lowest_khz = min(known, default=None)
+        if intake.strays:
+            self._phone.kill(batch.token)
+        if intake.unpinned or intake.stopped == "unpinned":
+            self._pin_failures += 1
+            if self._pin_failures >= _PIN_TRIES:
+                raise self._unpinned(intake)
+        elif stream is not None and not intake.is_done:
+            self._broken(batch, stream)
+
+    def _unpinned(self, intake: Intake) -> DeviceError:
+        seen = intake.unpinned
+        why = "they were taken away while launches ran"
+        if seen:
+            why = f"the kernel gave the mask {seen.mask}; online are {seen.online}; taskset said: {seen.detail or '-'}"
+        return DeviceError(
+            "ADB64",
+            "a program cannot be kept on the cores asked for",
+            value=f"mask {self._cpu_mask}",
+            why=why,
+            fix="name cores that are online with cpus=, or let the phone cool down until it turns them on again",
+        )
+
+    def _broken(self, batch: Batch, stream: BatchStream) -> None:
+        completed = stream.completed
+        self._phone.kill(batch.token)
+        if completed.ended == "signal":
+            self._kills += 1
+            if self._kills < _KILLED_TRIES:
+                return
+            raise DeviceError(
+                "ADB66",
+                f"the shell on the phone was killed {_KILLED_TRIES} times in a row",
+                value=self._phone.link.serial,
+                why=f"exit code {completed.rc}",
+                fix="close other programs on the phone: it may be out of memory",
+            )
+        what = "the batch's folder cannot be made on the phone" if completed.rc == _EXIT_FOLDER else "the script ended"
+        raise DeviceError(
+            "ADB65",
+            what,
+            value=f"{batch.folder}: exit code {completed.rc}",
+            why=" ".join(completed.stderr.split())[-300:],
+            fix="look at the phone's free storage, then 'mnas devices clean'",
+        )

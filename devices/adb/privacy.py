@@ -1,0 +1,17 @@
+"""What stands for a phone outside this machine: never its serial."""
+
+from __future__ import annotations
+
+import re
+
+from mnas.jsonio import sha256_text
+
+_PUBLIC = re.compile(r"^phone-[0-9a-f]{8}$")
+
+
+def public_serial(serial: str) -> str:
+    """Return ``phone-`` and the first 8 hexadecimal digits of the serial's sha256; one that is public stays as it is.
+
+    The same phone has the same name in every export, and nobody gets from the name to the serial without guessing it.
+    """
+    return serial if _PUBLIC.match(serial) else f"phone-{sha256_text(serial)[:8]}"

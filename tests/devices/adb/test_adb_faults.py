@@ -1,0 +1,133 @@
+"""Runners that misbehave and phones that get hot: an error or another launch, never a wrong number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from software_phone.adb_server import OwnAdbServer
+from software_phone.open_device import (
+    DeviceBench,
+    assert_each_once,
+    assert_left_as_found,
+    device_bench,
+    pretended_models,
+)
+from software_phone.phone import SoftwarePhone
+from software_phone.state import COOL
+
+from devices.adb.heat import HeatLimits
+from devices.measurement import Visit
+from devices.stability import judge_heat
+from mnas.export.artifact import ModelArtifact
+
+pytestmark = pytest.mark.software_phone
+
+
+@pytest.fixture
+def bench(clean_phone: SoftwarePhone, own_adb: OwnAdbServer, tmp_path: Path) -> Iterator[DeviceBench]:
+    with device_bench(clean_phone, own_adb, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Callable[[int], list[ModelArtifact]]:
+    return lambda count: pretended_models(tmp_path, count)
+
+
+@pytest.mark.parametrize(
+    ("lie", "words"),
+    [
+        ("wrong_count 3", "3 timed runs instead of 5"),
+        ("fail", "exit code 1"),
+        ("early_fail", "exit code"),
+        ("crash", "SIGSEGV"),
+        ("truncated", "broken off"),
+        ("garbage", "its output says nothing"),
+        ("silent", "output"),
+        ("unconsumed", "flags"),
+        ("partial", "only parts"),
+        ("undelegated", "was not run by the delegate"),
+        ("nan", ""),
+        ("zero", "no time"),
+        ("chatty 4", "more than a runner has to say"),
+        ("endless", "more than a runner has to say"),
+        ("hang", "hung"),
+        ("stubborn", "hung"),
+    ],
+)
+def test_a_runner_that_misbehaves_gives_an_error_and_no_number(
+    bench: DeviceBench, files: Callable[[int], list[ModelArtifact]], lie: str, words: str
+) -> None:
+    first, second = files(2)
+    with bench.open("lying_runner", deadline_s=2.0) as device:
+        bench.phone.lie(lie, once=True)
+        bad, good = list(device.run([Visit(first, 5, 0), Visit(second, 5, 0)]))
+    assert bad.samples == () and bad.error and words in bad.error and "\n" not in bad.error
+    assert_each_once([good], [Visit(second, 5, 0)])
+    assert_left_as_found(bench)
+
+
+def test_a_child_that_a_launch_leaves_is_ended(bench: DeviceBench, files: Callable[[int], list[ModelArtifact]]) -> None:
+    visits = [Visit(model, 2, 0) for model in files(3)]
+    with bench.open("lying_runner") as device:
+        bench.phone.lie("fork", once=True)
+        events = list(device.run(visits))
+        assert bench.phone.processes() == []
+    assert_each_once(events, visits)
+
+
+@pytest.mark.parametrize(("lie", "how"), [("crash", "crashed"), ("hang", "hung"), ("early_fail", "refused")])
+def test_a_trial_tells_how_a_model_failed(
+    bench: DeviceBench, files: Callable[[int], list[ModelArtifact]], lie: str, how: str
+) -> None:
+    (model,) = files(1)
+    with bench.open("lying_runner", deadline_s=1.0) as device:
+        bench.phone.lie(lie, once=True)
+        trial = device.try_model(model)
+        assert trial.how == how and trial.error and trial.first_run_ms is None
+        good = device.try_model(model)
+    assert good.how == "ok" and good.load_ms == 1.5 and good.peak_memory_bytes
+
+
+def test_launches_of_a_phone_that_got_hot_are_made_again(
+    bench: DeviceBench, files: Callable[[int], list[ModelArtifact]]
+) -> None:
+    phone = bench.phone
+    visits = [Visit(model, 2, 0) for model in files(6)]
+    with bench.open("lying_runner") as device:
+        phone.lie("slow 1")
+        phone.play(
+            [(1.5, lambda: phone.set_thermal(2, {**COOL, "skin": 44.0})), (6.0, lambda: phone.set_thermal(0, COOL))]
+        )
+        events = list(device.run(visits))
+        assert device.rejections.hot >= 1 and device.rejections.cool_downs >= 1 and device.rejections.kept_hot == 0
+        assert device.conditions()["rejected_launches"]["hot"] == device.rejections.hot
+    assert_each_once(events, visits)
+
+
+def test_launches_under_a_cap_are_made_again(bench: DeviceBench, files: Callable[[int], list[ModelArtifact]]) -> None:
+    phone = bench.phone
+    core = max(phone.capacities)
+    visits = [Visit(model, 2, 0) for model in files(4)]
+    with bench.open("lying_runner") as device:
+        phone.lie("slow 1")
+        cap = lambda: phone.set_frequency_cap(core, phone.max_khz(core) // 2)  # noqa: E731
+        phone.play([(1.3, cap), (3.5, lambda: phone.set_frequency_cap(core, None))])
+        events = list(device.run(visits))
+        assert device.rejections.capped >= 1 and device.rejections.kept_hot == 0
+    assert_each_once(events, visits)
+
+
+def test_a_phone_that_stays_hot_is_measured_in_the_end_and_called_throttled(
+    bench: DeviceBench, files: Callable[[int], list[ModelArtifact]]
+) -> None:
+    visits = [Visit(model, 2, 0) for model in files(3)]
+    with bench.open("instant_runner", heat=HeatLimits(budget_s=1.0, interval_s=0.2)) as device:
+        before = device.conditions()
+        bench.phone.set_thermal(3, {**COOL, "skin": 50.0})
+        assert_each_once(list(device.run(visits)), visits)
+        after = {**before, "throttle_count": device.conditions()["throttle_count"], "thermal_status": 0}
+        assert device.rejections.kept_hot == 3 and device.rejections.waited_s >= 1.0
+        assert "slowed itself down 3 times" in judge_heat([before, after])[0]

@@ -1,0 +1,19 @@
+"""Nothing that leaves the machine holds a serial."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devices.adb.privacy import public_serial
+from mnas.jsonio import sha256_text
+
+_SERIALS = st.text(st.characters(exclude_characters="/,", exclude_categories=["Z", "C"]), min_size=4, max_size=30)
+
+
+@given(_SERIALS)
+def test_a_public_name_holds_no_serial_and_is_one_for_one_phone(serial: str) -> None:
+    public = public_serial(serial)
+    assert public == f"phone-{sha256_text(serial)[:8]}" == public_serial(serial)
+    assert public_serial(public) == public
+    assert serial not in public or serial in "phone-"
