@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
@@ -38,11 +39,21 @@ class HostRuntime:
     is_available: bool
 
 
-def open_device(spec: str | DeviceSpec) -> Device:
+def open_device(
+    spec: str | DeviceSpec,
+    *,
+    tell: Callable[[str], None] | None = None,
+    sleep: Callable[[float], None] | None = None,
+) -> Device:
     """Open the device that a spec names; the caller closes it.
 
     Host runtimes are looked up by name, phones under ``adb``, among the built-in ones and then in the entry-point
     group ``mnas.devices``: a callable that takes the `DeviceSpec` and returns a `Device`.
+
+    Args:
+        spec: The device.
+        tell: Told what a person should know of a phone, as it happens.
+        sleep: Waits for a phone that cools down or is away.
 
     Raises:
         ConfigError: The spec is not one.
@@ -60,7 +71,9 @@ def open_device(spec: str | DeviceSpec) -> Device:
         )
     if name in _BUILT_IN:
         module, _, attribute = _BUILT_IN[name].partition(":")
-        return cast(Device, getattr(import_module(module), attribute)(parsed))
+        wishes = {"tell": tell, "sleep": sleep} if parsed.kind == "adb" else {}
+        given = {key: value for key, value in wishes.items() if value is not None}
+        return cast(Device, getattr(import_module(module), attribute)(parsed, **given))
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
         return cast(Device, point.load()(parsed))
     raise DeviceError(

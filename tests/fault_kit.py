@@ -136,17 +136,18 @@ class Scene:
 
 
 class Trap:
-    """Strikes once, from a thread of its own, as soon as a condition holds. Use it as a context manager.
+    """Strikes from a thread of its own as soon as a condition holds. Use it as a context manager.
 
     Leaving the block ends the wait and raises what the strike raised.
 
     Args:
         holds: The moment.
         strike: What happens then.
+        times: How often at most; it waits for the moment each time.
     """
 
-    def __init__(self, holds: Callable[[], bool], strike: Callable[[], None]) -> None:
-        self._holds, self._strike = holds, strike
+    def __init__(self, holds: Callable[[], bool], strike: Callable[[], None], *, times: int = 1) -> None:
+        self._holds, self._strike, self._times = holds, strike, times
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self.has_struck = False
@@ -154,11 +155,14 @@ class Trap:
 
     def _watch(self) -> None:
         try:
-            while not self._holds():
-                if self._ended.wait(POLL_S):
+            for _ in range(self._times):
+                while not self._holds():
+                    if self._ended.wait(POLL_S):
+                        return
+                self.has_struck = True
+                self._strike()
+                if self._ended.wait(10 * POLL_S):
                     return
-            self.has_struck = True
-            self._strike()
         except BaseException as error:
             self._error = error
 

@@ -91,7 +91,9 @@ $B"
 
 # One process beside the launches watches their deadlines. toybox's `timeout` would be one more program a launch, and
 # some of its versions give 127 for a program that ends at once (seen: 0.8.12 of Debian). It wakes once a second, is
-# started before the shell is pinned so that it stays off those cores, and ends a launch whose shell was killed.
+# started before the shell is pinned so that it stays off those cores, and ends a launch whose shell was killed. That it
+# sees by having another parent: the dead shell stays a zombie until the guard is gone too, since adbd waits for all who
+# hold the shell's stderr, and mksh holds a copy of it that cannot be closed.
 _RUN = r"""
 LIMIT=
 command -v timeout >/dev/null 2>&1 && LIMIT='timeout -k 1 9'
@@ -101,7 +103,8 @@ guard() {
   while :; do
     MNAS_TOKEN= sleep 1 & wait $!
     x=; read -r x <now
-    [ -d /proc/$$ ] || { kill -9 ${x%% *}; exit; }
+    read -r p </proc/self/stat
+    case $p in *") "?" $$ "*) ;; *) kill -9 ${x%% *}; exit ;; esac
     if [ "$x" != "$last" ]; then last=$x n=0; continue; fi
     n=$((n + 1))
     [ -n "$x" ] && [ $n -ge ${x##* } ] && kill -9 ${x%% *}
@@ -126,12 +129,14 @@ L() {
   [ -s e ] && say_file "err $i" e
   for f in $q; do [ -s "$f" ] && say_file "file $i" "$f"; done
   say "$M end $i $c $A $s ."
+  [ $c -gt 128 ] && { say "$M stop killed ."; heat; leave 0; }
   [ -n "$K" ] && [ "$A" != "$K" ] && { say "$M stop unpinned ."; heat; leave 0; }
   [ -n "$STOPS" ] && [ -n "$capped" ] && { say "$M stop capped ."; heat; leave 0; }
 }
 """
 
-# Looked for after every batch: what one launch leaves running takes time from all that follow.
+# Looked for after every batch: what one launch leaves running takes time from all that follow. A launch that crashed or
+# was killed ends the batch, since its children may live on; the rest is made in another.
 _LEAVE = r"""
 leave() {
   kill $guard; wait $guard

@@ -20,6 +20,7 @@ from mnas.errors import DeviceError
 _PIN_TRIES = 3
 _KILLED_TRIES = 5
 _RESTARTS_PER_JOB = 2
+_LOSSES_PER_JOB = 10
 _EXIT_FOLDER = 70
 
 
@@ -45,6 +46,7 @@ class Campaign:
         self._pin_failures = self._kills = 0
         self._must_cool = heat.is_hot(phone.facts.thermal)
         self._restarts: dict[int, int] = {}
+        self._losses: dict[int, int] = {}
         self.lowest_khz: int | None = None
 
     def run(self, jobs: Sequence[Job], *, file_limit_bytes: int = FILE_LIMIT_BYTES) -> Generator[Launched, None, None]:
@@ -56,6 +58,7 @@ class Campaign:
         """
         queue = deque(jobs)
         self._restarts.clear()
+        self._losses.clear()
         while queue:
             if self._must_cool:
                 self._cool()
@@ -128,13 +131,16 @@ class Campaign:
     def _recover(self, lost: str, batch: Batch, intake: Intake, queue: deque[Job]) -> list[Launched]:
         """Get the phone back; what was under way is made again, unless it takes the phone down each time."""
         is_new_boot = self._phone.recover(lost, batch.token)
-        held = self._counted(intake.settle(is_throttling(self._phone.facts.thermal)))
-        if is_new_boot and queue:
-            left = len(queue)
-            self._restarts[left] = self._restarts.get(left, 0) + 1
-            if self._restarts[left] >= _RESTARTS_PER_JOB:
-                words = f"the phone restarted {_RESTARTS_PER_JOB} times while this model ran"
-                held.append(Launched(queue.popleft(), None, words))
+        held = self._counted(intake.settle(is_new_boot or is_throttling(self._phone.facts.thermal)))
+        left = len(queue)
+        restarts = self._restarts[left] = self._restarts.get(left, 0) + is_new_boot
+        losses = self._losses[left] = self._losses.get(left, 0) + 1
+        if queue and restarts >= _RESTARTS_PER_JOB:
+            words = f"the phone restarted {restarts} times while this model ran"
+            held.append(Launched(queue.popleft(), None, words))
+        elif queue and losses >= _LOSSES_PER_JOB:
+            words = f"the link broke {losses} times while this model ran"
+            held.append(Launched(queue.popleft(), None, words))
         return held
 
     def _close(self, batch: Batch, intake: Intake, stream: BatchStream | None) -> None:

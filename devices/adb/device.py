@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,7 @@ class AdbDevice:
         heat: When the phone must cool down, and for how long in all.
         folder: State folder of this machine; the user's own unless given.
         tell: Told what a person should know, as it happens.
+        sleep: Waits, while the phone cools down or is away; what it raises ends the wait.
 
     Attributes:
         info: Who it is.
@@ -72,6 +74,7 @@ class AdbDevice:
         heat: HeatLimits | None = None,
         folder: Path | None = None,
         tell: Callable[[str], None] = lambda text: None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.spec, self._deadline_s, self._tell = spec, deadline_s, tell
         self.warnings: list[str] = []
@@ -79,7 +82,7 @@ class AdbDevice:
         self._dialect = dialect_of(spec.runtime)
         self._delegate = spec.delegate or self._dialect.default_delegate
         link = reach(server or AdbServer.find(), spec.serial)
-        recovery = Recovery(link.server, link.serial, budget_s=recovery_s)
+        recovery = Recovery(link.server, link.serial, budget_s=recovery_s, sleep=sleep)
         self.phone = HeldPhone(link, recovery=recovery, folder=folder, warn=self._warn)
         try:
             self._cpu_mask = resolve_mask(spec, self.phone.facts)
@@ -87,7 +90,7 @@ class AdbDevice:
             self._place = self.phone.with_recovery(lambda: place_runner(self.phone.link, runner, self._dialect))
             self._dialect.command(self._place.path, self._job("-", 1, 0).request)
             self._models = ModelCache(self.phone, self._dialect.model_format)
-            self._heat = HeatKeeper(heat, tell=lambda reading: tell(f"cooling down: {reading}"))
+            self._heat = HeatKeeper(heat, tell=lambda reading: tell(f"cooling down: {reading}"), sleep=sleep)
             self._campaign = Campaign(self.phone, self._place, self._cpu_mask, self._heat, silence_s=silence_s)
             self._conditions = ConditionsReader(self.phone)
         except BaseException:

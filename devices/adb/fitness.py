@@ -31,7 +31,7 @@ class Obstacle:
 
 def obstacles(facts: PhoneFacts) -> tuple[Obstacle, ...]:
     """Return all that speaks against measuring now; what a phone does not tell is not held against it."""
-    return (*_power(facts), *_heat(facts), *_place(facts))
+    return (*_power(facts), *_heat(facts), *_state(facts), *_place(facts))
 
 
 def _power(facts: PhoneFacts) -> list[Obstacle]:
@@ -63,6 +63,16 @@ def _heat(facts: PhoneFacts) -> list[Obstacle]:
         allowed, highest = facts.caps[worst]
         what = f"{len(capped)} cores are held back, cpu{worst} to {allowed / 1e6:.2f} of {highest / 1e6:.2f} GHz"
         found.append(Obstacle("clock capped", what, "let it cool down; turn off power save", passes=True))
+    return found
+
+
+def _state(facts: PhoneFacts) -> list[Obstacle]:
+    found = []
+    if not facts.is_booted:
+        found.append(Obstacle("starting", "Android has not started yet", "wait until the phone shows its home screen"))
+    if facts.screen_on is False:
+        what = "the screen is off: some phones keep all programs on their little cores then"
+        found.append(Obstacle("screen off", what, "wake it and leave it on", is_grave=False))
     return found
 
 

@@ -61,7 +61,9 @@ def result_of(launched: Launched, dialect: RunnerDialect) -> LaunchResult:
     if ended.is_hung(job.deadline_s):
         return failed_launch(f"hung: killed after {job.deadline_s} s")
     if ended.rc == _FILE_TOO_LARGE:
-        return failed_launch("killed: the runner printed or wrote more than a runner has to say")
+        return failed_launch(
+            "killed: the runner printed or wrote more than a runner has to say, or took shared memory of that size"
+        )
     return dialect.read(job.request, ended.rc, ended.stdout, ended.stderr, ended.output)
 
 

@@ -66,6 +66,7 @@ class PhoneFacts:
         root: The shell is root's.
         uid: Of the shell, -1 where unknown.
         is_whole: The script ran to its end.
+        is_booted: Android says that it has started; adbd answers earlier.
     """
 
     serialno: str = ""
@@ -96,6 +97,7 @@ class PhoneFacts:
     root: bool = False
     uid: int = -1
     is_whole: bool = True
+    is_booted: bool = True
 
     def cluster(self, name: ClusterName) -> Cluster | None:
         """Return a cluster by name; of several in the middle the strongest; ``None`` where there is none."""
@@ -148,6 +150,7 @@ def read_facts(sections: Sections, known: Sequence[Cluster] = ()) -> PhoneFacts:
         build_fingerprint=first_of(props, ("ro.build.fingerprint", "ro.system.build.fingerprint")),
         abis=abis_of(props),
         is_simulated=props.get("ro.mnas.simulated") == "1",
+        is_booted=props.get("sys.boot_completed") == "1" or "ro.build.version.sdk" not in props,
         clusters=find_clusters(fill_offline(cores, possible, known)),
         possible_cpus=possible,
         online_cpus=parse_cpu_list(sections["online"]),

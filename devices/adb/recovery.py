@@ -136,11 +136,15 @@ class Recovery:
             self._reconnect(word, step_s)
         link = AdbLink(server, serial)
         try:
-            return probe(link, deadline_s=step_s, with_exec_check=False)
+            facts = probe(link, deadline_s=step_s, with_exec_check=False)
         except DeviceError:
             # A connection that stalled is still a connection to the server, until it is dropped.
             self._reconnect("stalled", step_s)
             raise
+        if not (facts.is_whole and facts.is_booted):
+            # adbd answers before the services do, and what they do not tell would be missed by all that follows.
+            raise PhoneLost("ADB13", "the phone is still starting", value=serial)
+        return facts
 
     def _reconnect(self, word: str, step_s: float) -> None:
         if not _ADDRESS.match(self._serial):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -16,6 +16,7 @@ from mnas.errors import ConfigError, DeviceError, MnasError
 if TYPE_CHECKING:
     from devices.gate import Gates
     from devices.run import BenchRun
+    from devices.spec import DeviceSpec
     from devices.stopping import StoppingRule
     from mnas.cli.bench_request import DevicePlan
 
@@ -93,47 +94,67 @@ def offsets(runs: Sequence[BenchRun]) -> Iterator[str]:
 
 def _attempt(job: BenchJob, plan: DevicePlan, folder: Path, reporter: ConsoleReporter) -> BenchRun | MnasError:
     try:
-        return _run(job, plan, folder, reporter, lambda: None)
+        return _run(job, plan, folder, reporter, threading.Event())
     except (DeviceError, ConfigError) as error:
         return error
 
 
 def _at_once(job: BenchJob, plans: Sequence[DevicePlan], folder: Path, quiet: bool) -> list[BenchRun | MnasError]:
-    """Measure on several phones, a thread each; after Ctrl-C each ends where it is and puts its phone back."""
+    """Measure on several phones, a thread each; after Ctrl-C each ends where it is and puts its phone back.
+
+    What is asked of one phone in several ways is done one after the other.
+    """
     is_over = threading.Event()
+    by_phone: dict[str, list[DevicePlan]] = {}
+    for plan in plans:
+        by_phone.setdefault(plan.spec.serial, []).append(plan)
 
-    def check() -> None:
-        if is_over.is_set():
-            raise KeyboardInterrupt
+    def serve(own: Sequence[DevicePlan]) -> dict[DeviceSpec, BenchRun | MnasError]:
+        found: dict[DeviceSpec, BenchRun | MnasError] = {}
+        for plan in own:
+            try:
+                found[plan.spec] = _run(job, plan, folder, ConsoleReporter(quiet, prefix=f"{plan.spec}: "), is_over)
+            except (DeviceError, ConfigError) as error:
+                found[plan.spec] = error
+        return found
 
-    def work(plan: DevicePlan) -> BenchRun | MnasError:
+    with ThreadPoolExecutor(len(by_phone)) as pool:
         try:
-            return _run(job, plan, folder, ConsoleReporter(quiet, prefix=f"{plan.spec}: "), check)
-        except (DeviceError, ConfigError) as error:
-            return error
-
-    with ThreadPoolExecutor(len(plans)) as pool:
-        try:
-            return [future.result() for future in [pool.submit(work, plan) for plan in plans]]
+            served = [future.result() for future in [pool.submit(serve, own) for own in by_phone.values()]]
+            found = {spec: one for part in served for spec, one in part.items()}
+            return [found[plan.spec] for plan in plans]
         except BaseException:
             is_over.set()
             raise
 
 
 def _run(
-    job: BenchJob, plan: DevicePlan, folder: Path, reporter: ConsoleReporter, check: Callable[[], None]
+    job: BenchJob, plan: DevicePlan, folder: Path, reporter: ConsoleReporter, is_over: threading.Event
 ) -> BenchRun:
     from devices.bench import BENCH_COMPONENTS, Bench
+    from devices.registry import open_device
     from mnas.store import FILE_NAME, Store
 
+    def wait(seconds: float) -> None:
+        if is_over.wait(seconds):
+            raise KeyboardInterrupt
+
     def progress(what: str, done: int, total: int) -> None:
-        check()
+        wait(0)
         reporter.progress(what, done, total)
 
+    wait(0)
     reporter.line(f"measuring on {plan.spec}")
     with (
         Store(folder / FILE_NAME, BENCH_COMPONENTS) as store,
-        Bench(plan.spec, store, rule=job.rule, gates=job.gates, seed=job.seed, progress=progress) as one,
+        Bench(
+            open_device(plan.spec, tell=reporter.line, sleep=wait),
+            store,
+            rule=job.rule,
+            gates=job.gates,
+            seed=job.seed,
+            progress=progress,
+        ) as one,
     ):
         # The device's own name for itself, since the spec of a phone holds its serial.
         run = one.run(plan.entrants, request={**job.request, "device": one.device.info.device_id}, **job.options)

@@ -1,14 +1,15 @@
-"""Phones that are misused while they measure, odd files and odd places: 27 kinds, end to end.
+"""Phones that are misused while they measure, odd files and odd places: 28 kinds, end to end.
 
 ======================  ===================================================================================
 kinds                   what happens
 ======================  ===================================================================================
-processes (5)           the batch's shell is killed once, or each time; its watchdog is killed under a
-                        hung runner; a runner is stopped; adbd is stopped for a while
+processes (6)           the batch's shell is killed once, or each time; its watchdog is killed under a
+                        hung runner; a runner is stopped; adbd is stopped for a while; a model takes the
+                        link down each time
 leftovers (2)           children that are deaf to HUP and TERM after every launch; a dead run's processes
-storage (6)             it fills up before a batch, and under one; a cached model changes, vanishes, all
+storage (7)             it fills up before a batch, and under one; a cached model changes, vanishes, all
                         that is ours vanishes; a file, or somebody else's folder, lies in our place
-holders (4)             five at once; one over another transport; a quarantine, and its end by a reboot
+holders (3)             five at once; one over another transport; a quarantine, which a reboot ends
 heat (4)                hot before the first launch; the cable is pulled while it cools down; a status set
                         by hand; a phone that stays hot from the start
 this machine (3)        a state folder that is none; a journal of garbage; files that change after loading
@@ -32,7 +33,7 @@ from pathlib import Path
 
 import pytest
 from fault_kit import Scene, Trap, assert_told
-from software_phone.adb_server import OwnAdbServer, wait_until
+from software_phone.adb_server import OwnAdbServer
 from software_phone.build import Image
 from software_phone.fixtures import clean_phone, software_phone, software_phone_build  # noqa: F401
 from software_phone.open_device import assert_each_once, device_bench, pretended_models
@@ -51,7 +52,6 @@ from mnas.export.artifact import ModelArtifact, save_artifact
 pytestmark = pytest.mark.software_phone
 
 _HOT = {**COOL, "skin": 46.0}
-_CLEAN_S = 15.0
 
 
 @pytest.fixture
@@ -92,19 +92,10 @@ def test_a_batch_whose_shell_is_killed_goes_on(scene: Scene, visits: list[Visit]
 
 def test_a_shell_that_is_killed_each_time_ends_the_run(scene: Scene, visits: list[Visit]) -> None:
     scene.phone.lie("slow 30")
-    ended = threading.Event()
-
-    def kill_each() -> None:
-        while not ended.wait(0.01):
-            if scene.launches():
-                _send(_batch_shell(scene), signal.SIGKILL)
-
+    kill = lambda: _send(_batch_shell(scene), signal.SIGKILL)  # noqa: E731
     with scene.open("lying_runner") as device:
-        with Trap(lambda: True, kill_each), pytest.raises(DeviceError) as caught:
-            try:
-                list(device.run(visits))
-            finally:
-                ended.set()
+        with Trap(lambda: bool(scene.launches()), kill, times=10_000), pytest.raises(DeviceError) as caught:
+            list(device.run(visits))
         assert_told(caught.value, "ADB66")
     scene.assert_left_as_found()
 
@@ -148,11 +139,35 @@ def test_an_adbd_that_is_stopped_for_a_while_is_waited_for(scene: Scene, visits:
     scene.assert_left_as_found()
 
 
+def test_a_model_that_takes_the_link_down_each_time_is_given_up(scene: Scene, visits: list[Visit]) -> None:
+    scene.phone.lie("slow 30")
+    seen = set[int]()
+
+    def is_new() -> bool:
+        running = {one.host_pid for one in scene.launches()}
+        is_first = not running <= seen
+        seen.update(running)
+        return is_first
+
+    with scene.open("lying_runner") as device:
+        device.load([visit.artifact for visit in visits])
+        with Trap(is_new, scene.cut, times=10_000):
+            events = device.run(visits)
+            first = next(events)
+        scene.phone.lie("honest")
+        assert first.samples == () and "the link broke 10 times" in first.error
+        events.close()  # type: ignore[attr-defined]
+        assert_each_once(list(device.run(visits)), visits)
+    scene.assert_left_as_found()
+
+
 def test_children_that_nothing_but_kill_ends_do_not_outlive_a_batch(scene: Scene, visits: list[Visit]) -> None:
     with scene.open("lying_runner") as device:
         scene.phone.lie("fork")
         for _ in range(2):
-            assert_each_once(list(device.run(visits)), visits)
+            events = list(device.run(visits))
+            assert [event.error for event in events] == [""] * len(visits)
+            assert_each_once(events, visits)
             assert scene.phone.processes() == []
     scene.assert_left_as_found()
 
@@ -161,7 +176,8 @@ def test_what_a_dead_run_left_running_is_ended_before_anything_is_measured(scene
     link = scene.own.server.link(scene.bench.serial)
     script = (
         "mkdir -p /data/local/tmp/mnas/batch/dead /data/local/tmp/mnas/scripts; cd /data/local/tmp/mnas/batch/dead\n"
-        "echo x >pid; echo x >../../scripts/dead.sh; (trap '' HUP TERM; while :; do sleep 1; done) >o 2>&1 </dev/null &"
+        "echo x >pid; echo x >../../scripts/dead.sh\n"
+        "sh -c 'trap \"\" HUP TERM; while :; do sleep 1; done' >o 2>&1 </dev/null &"
     )
     link.run_script(script, deadline_s=20, token="dead")
     assert scene.phone.processes()
@@ -205,16 +221,18 @@ def test_storage_that_fills_up_before_a_batch_is_told_and_later_forgotten(
     small_scene.assert_left_as_found()
 
 
-def test_storage_that_fills_up_under_a_batch_gives_errors_and_no_numbers(
-    small_scene: Scene, visits: list[Visit]
-) -> None:
+def test_storage_that_fills_up_under_a_batch_gives_no_wrong_number(small_scene: Scene, visits: list[Visit]) -> None:
     small_scene.phone.lie("slow 1", once=True)
     with small_scene.open("lying_runner") as device:
         device.load([visit.artifact for visit in visits])
         with Trap(lambda: bool(small_scene.launches()), lambda: _fill(small_scene.phone)) as trap:
             events = list(device.run(visits))
         assert trap.has_struck and [event.visit for event in events] == visits
-        assert all(event.samples == () and event.error and "\n" not in event.error for event in events)
+        for event in events:
+            if event.error:
+                assert event.samples == () and "\n" not in event.error
+            else:
+                assert_each_once([event], [event.visit])
         (small_scene.phone.work_folder / "full").unlink()
         assert_each_once(list(device.run(visits)), visits)
     small_scene.assert_left_as_found()
@@ -373,7 +391,7 @@ def test_a_state_folder_that_is_none_is_told_before_the_phone_is_touched(scene: 
 
 def test_a_journal_of_garbage_hides_no_setting(scene: Scene) -> None:
     journal = Journal(scene.phone.serial, folder=scene.state)
-    journal.record("stay_on_while_plugged_in", "0", "15")
+    journal.record("stay_on", "0", "15")
     names = {change.setting for change in journal.pending()}
     journal.path.write_bytes(b"\xff\x00{]\n" + journal.path.read_bytes() + b'{"change": {"setti')
     assert {change.setting for change in journal.pending()} == names
@@ -447,5 +465,4 @@ def test_another_phone_in_the_place_of_the_lost_one_gets_none_of_its_work(scene:
     assert_told(caught.value, "ADB63")
     device.close()
     scene.phone.write("properties", properties)
-    wait_until(lambda: not scene.launches() or True, _CLEAN_S, "")
     scene.assert_usable()

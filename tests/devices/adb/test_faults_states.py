@@ -1,4 +1,4 @@
-"""Phones that cannot be measured on, and old ones: 19 kinds; opening ends soon, with one line and its remedy.
+"""Phones that cannot be measured on, and old ones: 20 kinds; opening ends soon, with one line and its remedy.
 
 =====================  ====================================================================================
 kinds                  by whom
@@ -12,7 +12,8 @@ refuses services       it greets and opens nothing
 dies as it is asked    the link breaks as the first service opens
 talks nonsense         its shell sends bytes that are no packets
 breaks off             the link breaks in the middle of the first answer
-no shell v2            the real adbd, whose greeting loses that word on the way; it measures all the same
+no shell v2 (2)        the real adbd, whose greeting loses that word on the way; it measures all the same,
+                       also where the link is cut
 =====================  ====================================================================================
 
 What each word means and the states of the link below are in `test_states`, `test_failures`, `test_link`,

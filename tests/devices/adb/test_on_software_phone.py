@@ -56,7 +56,7 @@ def test_what_the_phone_tells_moves_with_the_phone(phone, link):
     phone.set_frequency_cap(core, phone.max_khz(core) // 2)
     facts = probe(link, with_exec_check=False)
     assert facts.thermal.hottest("skin").value_c == 44.5 and facts.screen_on is False
-    assert {one.name for one in obstacles(facts)} == {"power save", "battery low", "hot", "clock capped"}
+    assert {one.name for one in obstacles(facts)} == {"power save", "battery low", "hot", "clock capped", "screen off"}
     told = quick_conditions(link)
     assert told["thermal_status"] == 2 and told["temperatures_c"]["skin"] == 44.5
     assert told["capped_cpus"] == {f"cpu{core}": 0.5} and told["battery_percent"] == 9
