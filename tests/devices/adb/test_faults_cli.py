@@ -68,7 +68,7 @@ class Bench:
         """Start it; it is killed at the end of the block unless it ended."""
         words = ["bench", *map(str, self._nets), "--device", device, "--adb", self._own.server.address]
         process = subprocess.Popen(
-            [sys.executable, "-c", _CODE, *words, "--rounds", "2", "--out", str(self.out), *options],
+            [sys.executable, "-c", _CODE, *words, "--rounds", "3", "--out", str(self.out), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -97,6 +97,12 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Wait for the end; return status, output and messages."""
     out, said = process.communicate(timeout=_BENCH_S)
     return process.returncode, out, said
+
+
+def wait_for_launch(process: subprocess.Popen[str], scene: Scene) -> None:
+    """Wait until a runner runs on the phone."""
+    wait_until(lambda: bool(scene.launches()) or process.poll() is not None, _LAUNCH_S, "no launch")
+    assert process.poll() is None, process.communicate()
 
 
 def assert_refused(found: tuple[int, str, str], *codes: str) -> None:
@@ -154,7 +160,7 @@ def test_a_runner_that_is_not_there_ends_it(bench: Bench, scene: Scene) -> None:
 def test_a_phone_in_use_ends_the_second_alone(bench: Bench, scene: Scene, device: str) -> None:
     scene.phone.lie("slow 1")
     with bench.started(device) as first:
-        wait_until(lambda: bool(scene.launches()), _LAUNCH_S, "no launch")
+        wait_for_launch(first, scene)
         found = bench.run(device)
         assert_refused(found, "ADB31")
         assert str(first.pid) in found[2]
@@ -209,7 +215,7 @@ def test_a_link_that_is_cut_changes_no_result(bench: Bench, scene: Scene, device
 def test_a_bench_that_is_ended_in_a_launch(bench: Bench, scene: Scene, device: str, number: signal.Signals) -> None:
     scene.phone.lie("slow 30")
     with bench.started(device) as process:
-        wait_until(lambda: bool(scene.launches()), _LAUNCH_S, "no launch")
+        wait_for_launch(process, scene)
         assert scene.phone.setting("stay_on_while_plugged_in") != "0"
         process.send_signal(number)
         status, _, said = ended(process)

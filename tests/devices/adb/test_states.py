@@ -37,7 +37,7 @@ def test_an_unknown_word_is_never_ready(word):
     assert (state_of(word) is PhoneState.READY) == (word.strip() == "device")
 
 
-@pytest.mark.parametrize("state", [*NEEDS_PERSON, *MAY_RETURN, PhoneState.LEASED])
+@pytest.mark.parametrize("state", sorted({*NEEDS_PERSON, *MAY_RETURN, PhoneState.LEASED}))
 def test_every_state_in_which_a_phone_cannot_be_used_has_a_remedy(state):
     assert len(remedy_of(state)) > 20
 
