@@ -84,7 +84,8 @@ class Campaign:
         except PhoneLost as error:
             lost = str(error)
         finally:
-            is_left = stream is not None and stream.leave()
+            # Interrupted before the stream was there, the shell may have started all the same.
+            is_left = stream is None or stream.leave()
             if is_left and not lost:
                 self._phone.kill_quietly(batch.token)
         try:

@@ -25,7 +25,7 @@ from mnas.jsonio import sha256_bytes
 
 _RUNTIME_NAMES = {"ort": "onnxruntime", "litert": "litert", "torch": "torch"}
 _RUNS_PER_DEADLINE = 10
-_START_DEADLINE_S = 30.0
+_START_DEADLINE_S = 60.0
 _LOSSES_IN_A_ROW = 3
 
 

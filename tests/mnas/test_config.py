@@ -48,7 +48,7 @@ def test_every_key_has_a_flag_of_its_name_and_every_flag_is_a_key():
     command = typer.main.get_command(app).commands["search"]
     flags = {option.lstrip("-").replace("-", "_") for one in command.params for option in one.opts}
     assert set(OTHER) <= flags
-    rest = {"config", "resume", "workers", "plan", "out", "format", "o", "output", "q", "quiet", "help"}
+    rest = {"adb", "config", "resume", "workers", "plan", "out", "format", "o", "output", "q", "quiet", "help"}
     assert flags - set(OTHER) <= rest
     assert all(one.default is None for one in command.params if one.name in OTHER), "a flag not given must not override"
 

@@ -151,7 +151,7 @@ def test_a_phone_that_denies_everything_is_all_unknown():
     told = {name: getattr(facts, name) for name in facts.__dataclass_fields__}
     assert told.pop("has") == {"ps"}
     assert told.pop("possible_cpus") == (0, 1, 2, 3)
-    assert told.pop("uid") == 2000 and told.pop("is_whole")
+    assert told.pop("uid") == 2000 and told.pop("is_whole") and told.pop("is_booted")
     assert [name for name, value in told.items() if value] == []
     assert 0 not in [value for value in told.values() if not isinstance(value, bool)]
     assert describe_conditions(facts) == {}
