@@ -1,4 +1,4 @@
-"""Phones that are misused while they measure, odd files and odd places: 27 kinds, end to end.
+"""Phones that are misused while they measure, odd files and odd places: 28 kinds, end to end.
 
 ======================  ===================================================================================
 kinds                   what happens
@@ -6,7 +6,7 @@ kinds                   what happens
 processes (6)           the batch's shell is killed once, or each time; its watchdog is killed under a
                         hung runner; a runner is stopped; adbd is stopped for a while; a model takes the
                         link down each time
-leftover (1)            a dead run's processes
+leftovers (2)           children that are deaf to HUP and TERM after every launch; a dead run's processes
 storage (7)             it fills up before a batch, and under one; a cached model changes, vanishes, all
                         that is ours vanishes; a file, or somebody else's folder, lies in our place
 holders (3)             five at once; one over another transport; a quarantine, which a reboot ends
@@ -158,6 +158,17 @@ def test_a_model_that_takes_the_link_down_each_time_is_given_up(scene: Scene, vi
         assert first.samples == () and "the link broke 10 times" in first.error
         events.close()  # type: ignore[attr-defined]
         assert_each_once(list(device.run(visits)), visits)
+    scene.assert_left_as_found()
+
+
+def test_children_that_nothing_but_kill_ends_do_not_outlive_a_batch(scene: Scene, visits: list[Visit]) -> None:
+    with scene.open("lying_runner") as device:
+        scene.phone.lie("fork")
+        for _ in range(2):
+            events = list(device.run(visits))
+            assert [event.error for event in events] == [""] * len(visits)
+            assert_each_once(events, visits)
+            assert scene.phone.processes() == []
     scene.assert_left_as_found()
 
 

@@ -48,6 +48,7 @@ static void read_lie(void) {
 }
 
 static void leave_child(void) {
+    fflush(NULL); /* else the child would write what is buffered once more, perhaps into the next launch's file */
     if (fork() != 0) return;
     setsid();
     signal(SIGHUP, SIG_IGN);
