@@ -50,7 +50,7 @@ class ProtocolSettings:
     rounds: int = 15
     calibration_rounds: int = 60
     rounds_per_launch: int = 5
-    relaunch_share: float = 0.1
+    relaunch_share: float = 0.08
     warmup: int = 2
     min_runs: int = 3
     max_runs: int = 50

@@ -89,6 +89,7 @@ $B"
 }
 """
 
+# Each launch writes into files of its own, since a child of an earlier one may write late; they are emptied once read.
 # One process beside the launches watches their deadlines. toybox's `timeout` would be one more program a launch, and
 # some of its versions give 127 for a program that ends at once (seen: 0.8.12 of Debian). It wakes once a second, is
 # started before the shell is pinned so that it stays off those cores, and ends a launch whose shell was killed. That it
@@ -111,7 +112,7 @@ guard() {
   done
 }
 run() {
-  "$@" >o 2>e </dev/null &
+  "$@" >"o$i" 2>"e$i" </dev/null &
   k=$!
   echo "$k $i $d" >now
   wait $k; c=$?
@@ -125,8 +126,9 @@ L() {
   say "$M begin $i $s ."
   run "$@"
   mask; state
-  say_file "out $i" o
-  [ -s e ] && say_file "err $i" e
+  say_file "out $i" "o$i"
+  [ -s "e$i" ] && say_file "err $i" "e$i"
+  : >"o$i" >"e$i"
   for f in $q; do [ -s "$f" ] && say_file "file $i" "$f"; done
   say "$M end $i $c $A $s ."
   [ $c -gt 128 ] && { say "$M stop killed ."; heat; leave 0; }
@@ -141,9 +143,9 @@ _LEAVE = r"""
 leave() {
   kill $guard; wait $guard
   [ "$1" = 0 ] && {
-    MNAS_TOKEN= grep -lszxF "MNAS_TOKEN=$MNAS_TOKEN" /proc/[0-9]*/environ >o 2>/dev/null
+    MNAS_TOKEN= grep -lszxF "MNAS_TOKEN=$MNAS_TOKEN" /proc/[0-9]*/environ >left 2>/dev/null
     B=
-    while read -r x; do case $x in /proc/$$/*) ;; *) B="$B $x" ;; esac; done <o
+    while read -r x; do case $x in /proc/$$/*) ;; *) B="$B $x" ;; esac; done <left
     [ -n "$B" ] && say "$M strays$B ."
     say "$M done ."
   }

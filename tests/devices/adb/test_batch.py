@@ -115,6 +115,12 @@ def test_launches_run_in_order_with_their_own_output(phone: _Phone) -> None:
     assert isinstance(events[-1], Done) and done.returncode == 0
 
 
+def test_a_child_that_writes_late_writes_into_no_later_launch(phone: _Phone) -> None:
+    late = "(sleep 0.3; echo late; echo late >&2) & echo first"
+    events, _ = phone.run(phone.batch(_shell(0, late), _shell(1, "sleep 0.8; echo second")))
+    assert [(one.stdout, one.stderr) for one in _ended(events)] == [("first\n", ""), ("second\n", "")]
+
+
 @pytest.mark.parametrize(("word", "number"), [("SEGV", 11), ("KILL", 9), ("ABRT", 6)])
 def test_a_crash_tells_its_signal(phone: _Phone, word: str, number: int) -> None:
     events, _ = phone.run(phone.batch(_shell(0, f"echo before; kill -{word} $$"), _launch(1, "echo", "on")))
