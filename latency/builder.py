@@ -11,11 +11,10 @@ import numpy as np
 from devices.calibration import ready_harness
 from devices.device import Device, DeviceInfo
 from devices.harness import Harness
-from devices.measurement import Measurement
 from latency.assembly import finish_table
 from latency.plan import NETWORK_ROUNDS_FACTOR, LutPlan
 from latency.probes import Probe, write_network, write_probe
-from latency.records import chunk_measurements, open_sitting, rounds_done, store_visit
+from latency.records import Measured, chunk_measurements, open_sitting, rounds_done, store_visit
 from latency.table import LatencyTable, load_table
 from mnas.export.artifact import ModelArtifact
 from mnas.jsonio import canonical_json
@@ -77,7 +76,7 @@ class LutBuilder:
                 self._plan.settings.protocol,
                 rng=np.random.default_rng(derive_seed(self._plan.settings.seed, "visits", lut_id)),
             )
-            measured: dict[Probe | Genome, Measurement] = {}
+            measured: dict[Probe | Genome, Measured] = {}
             items: list[Probe | Genome] = [*self._plan.probes, *self._plan.networks]
             for chunk, start in enumerate(range(0, len(items), CHUNK)):
                 part = items[start : start + CHUNK]
@@ -108,7 +107,7 @@ class LutBuilder:
 
     def _measure_chunk(
         self, lut_id: str, chunk: int, items: list[Probe | Genome], harness: Harness, folder: Path
-    ) -> dict[Probe | Genome, Measurement]:
+    ) -> dict[Probe | Genome, Measured]:
         artifacts = {}
         for number, item in enumerate(items):
             artifacts[item] = self._write(item, folder)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from devices.harness import Harness
 from devices.measurement import Measurement
 from devices.protocol import VisitRecord
 from devices.summary import summarise
+from latency.draws import drawn_latencies
+from latency.uncertainty import FloatArray
 from mnas.jsonio import canonical_json
 from mnas.store import Store, utc_now
 
@@ -65,10 +67,23 @@ def rounds_done(store: Store, lut_id: str, chunk: int) -> dict[str, int]:
     return done
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a chunk says of one model.
+
+    Attributes:
+        measurement: With its interval and verdict.
+        draws_ms: The latency in each draw of the table, shape (`latency.uncertainty.DRAWS`,).
+    """
+
+    measurement: Measurement
+    draws_ms: FloatArray
+
+
 def chunk_measurements(
     store: Store, lut_id: str, chunk: int, harness: Harness, rounds_wanted: Mapping[str, int]
-) -> dict[str, Measurement]:
-    """Return the measurement of every model of a chunk by sha256.
+) -> dict[str, Measured]:
+    """Return what a chunk says of each of its models, by sha256.
 
     Raises:
         MeasurementError: The references gave no runs.
@@ -92,4 +107,5 @@ def chunk_measurements(
         rounds_wanted=rounds_wanted,
         device_key=harness.device.info.device_key,
     )
-    return session.measurements
+    drawn = drawn_latencies(pooled, harness)
+    return {sha256: Measured(found, drawn[sha256]) for sha256, found in session.measurements.items()}

@@ -61,5 +61,10 @@ LATENCY = Component(
             PRIMARY KEY (lut_id, arch_id)
         );
         """,
+        """
+        ALTER TABLE lut ADD COLUMN uncertainty_json TEXT;
+        ALTER TABLE lut ADD COLUMN calibration_draws BLOB;
+        ALTER TABLE lut_entry ADD COLUMN draws BLOB;
+        """,
     ),
 )
