@@ -61,5 +61,14 @@ LATENCY = Component(
             PRIMARY KEY (lut_id, arch_id)
         );
         """,
+        """
+        CREATE TABLE lut_builder (
+            identity TEXT PRIMARY KEY,
+            holder TEXT NOT NULL,
+            heartbeat_s REAL NOT NULL
+        );
+        ALTER TABLE lut_sitting ADD COLUMN device_id TEXT NOT NULL DEFAULT '';
+        ALTER TABLE lut ADD COLUMN consistency_json TEXT;
+        """,
     ),
 )
