@@ -17,9 +17,10 @@ from devices.protocol import protocol_for
 from devices.references import DEVICES
 from devices.registry import open_device
 from devices.spec import DeviceSpec
-from latency.builder import LutBuilder, Progress
+from latency.builder import LutBuilder
 from latency.plan import LutPlan, LutSettings
 from latency.probes import Mode
+from latency.progress import Progress
 from latency.schema import LATENCY
 from latency.table import LatencyTable
 from mnas.export.artifact import ModelArtifact

@@ -111,12 +111,12 @@ class LutPlan:
             }
         )
 
-    def counts(self) -> dict[str, int | float]:
+    def counts(self, seconds_per_visit: float = _SECONDS_PER_VISIT) -> dict[str, int | float]:
         """Return what a build takes: counts, minutes and bytes, the last two as estimates."""
         rounds = self.settings.protocol.rounds
         models = len(self.probes) + len(self.networks)
         visits = rounds * (len(self.probes) + NETWORK_ROUNDS_FACTOR * len(self.networks))
-        seconds = models * _SECONDS_PER_MODEL + visits * _SECONDS_PER_VISIT
+        seconds = models * _SECONDS_PER_MODEL + visits * seconds_per_visit
         return {
             "segments": len(self.segments),
             "probes": len(self.probes),
