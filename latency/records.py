@@ -57,14 +57,26 @@ def store_visit(store: Store, sitting_id: int, record: VisitRecord) -> bool:
 
 
 def rounds_done(store: Store, lut_id: str, device_id: str | None = None) -> dict[str, int]:
-    """Return how often each model of a table was visited without an error, by all devices or by one."""
+    """Return in how many rounds each model of a table was visited without an error, by all devices or by one."""
     rows = store.query(
-        "SELECT v.sha256, count(*) AS visits FROM lut_visit v JOIN lut_sitting s USING (sitting_id) "
+        "SELECT v.sha256, count(DISTINCT v.sitting_id || ' ' || json_extract(v.record_json, '$.r')) AS rounds "
+        "FROM lut_visit v JOIN lut_sitting s USING (sitting_id) "
         "WHERE s.lut_id = ? AND (? IS NULL OR s.device_id = ?) AND json_extract(v.record_json, '$.ref') IS NULL "
         "AND json_extract(v.record_json, '$.e') IS NULL GROUP BY v.sha256",
         (lut_id, device_id, device_id),
     )
-    return {row["sha256"]: int(row["visits"]) for row in rows}
+    return {row["sha256"]: int(row["rounds"]) for row in rows}
+
+
+def visits_done(store: Store, lut_id: str, device_id: str | None = None) -> int:
+    """Return how many visits of a table's models gave a number, by all devices or by one."""
+    rows = store.query(
+        "SELECT count(*) AS visits FROM lut_visit v JOIN lut_sitting s USING (sitting_id) "
+        "WHERE s.lut_id = ? AND (? IS NULL OR s.device_id = ?) AND json_extract(v.record_json, '$.ref') IS NULL "
+        "AND json_extract(v.record_json, '$.e') IS NULL",
+        (lut_id, device_id, device_id),
+    )
+    return int(rows[0]["visits"])
 
 
 def devices_of(store: Store, lut_id: str) -> list[str]:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from latency.on_device import COMPONENTS, lut_settings
-from latency.plan import NETWORK_ROUNDS_FACTOR, LutPlan
+from latency.plan import NETWORK_VISITS, LutPlan
 from latency.table import load_table
 from mnas.cli import main
 from mnas.spaces.presets import open_space
@@ -94,7 +94,7 @@ def test_a_build_that_was_interrupted_and_killed_is_finished_by_the_same_command
     assert set(table.entries) == set(open_space("mobilenetv3", "digits", (8,)).segments())
     assert set(whole.values()) == {
         12,
-        12 * NETWORK_ROUNDS_FACTOR,
+        12 * NETWORK_VISITS,
     }  # of probes and of whole networks: none lost, none doubled
     assert len(whole) == 74 + 8
     plan = LutPlan(open_space("mobilenetv3", "digits", (8,)), lut_settings("accurate", 12, 4, 4))
