@@ -11,8 +11,8 @@ from latency import builder as builder_module
 from latency.builder import LutBuilder, find_table
 from latency.on_device import OnDevice
 from latency.plan import NETWORK_VISITS, LutPlan
-from latency.records import rounds_done
 from latency.probes import write_network, write_probe
+from latency.records import rounds_done
 from latency.revalidate import revalidate
 from latency.table import list_tables, load_table
 from mnas.counts import total_macs
