@@ -15,6 +15,7 @@ from devices.adb.intake import Intake, Job, Launched, is_throttling
 from devices.adb.link import WORK_DIR
 from devices.adb.pinning import watch_of
 from devices.adb.runner_place import RunnerPlace
+from devices.adb.states import PhoneState
 from mnas.errors import DeviceError
 
 _PIN_TRIES = 3
@@ -59,18 +60,23 @@ class Campaign:
         queue = deque(jobs)
         self._restarts.clear()
         self._losses.clear()
-        while queue:
-            if self._must_cool:
-                self._cool()
-            yield from self._attempt(queue, file_limit_bytes)
+        try:
+            while queue:
+                if self._must_cool:
+                    self._cool()
+                yield from self._attempt(queue, file_limit_bytes)
+        finally:
+            self._phone.tell(PhoneState.STAGED, "between two batches")
 
     def _cool(self) -> None:
+        self._phone.tell(PhoneState.COOLING, "cooling down")
         self._phone.with_recovery(lambda: self._heat.cool(self._phone.link))
         self._phone.with_recovery(self._phone.refresh)
         self._must_cool = False
 
     def _attempt(self, queue: deque[Job], file_limit_bytes: int) -> Iterator[Launched]:
         batch = self._batch(queue, file_limit_bytes)
+        self._phone.tell(PhoneState.RUNNING, f"running a batch of {len(queue)} launches")
         intake = Intake(queue, self._cpu_mask, batch.watch)
         stream, held, lost = None, list[Launched](), ""
         try:
@@ -81,6 +87,7 @@ class Campaign:
                     while held:
                         yield held.pop(0)
             lost = stream.why_lost
+            self._phone.tell(PhoneState.COLLECTING, "ending a batch")
         except PhoneLost as error:
             lost = str(error)
         finally:

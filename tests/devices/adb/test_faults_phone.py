@@ -41,9 +41,11 @@ from software_phone.open_device import assert_each_once, device_bench, pretended
 from software_phone.phone import SoftwarePhone
 from software_phone.state import COOL
 
+from devices.adb.activity import activity_of
 from devices.adb.device import AdbDevice
 from devices.adb.heat import HeatLimits, Rejections
 from devices.adb.journal import Journal
+from devices.adb.lease import holder_of
 from devices.adb.quarantine import put_in_quarantine
 from devices.measurement import Visit
 from devices.spec import DeviceSpec
@@ -361,6 +363,29 @@ def test_a_link_that_breaks_while_the_phone_cools_down_loses_nothing(scene: Scen
         scene.phone.stop_playing()
         assert device.phone.recovery.losses >= 1 and device.rejections.kept_hot == 0
     scene.assert_left_as_found()
+
+
+def test_other_processes_are_told_what_is_done_with_the_phone(scene: Scene, visits: list[Visit]) -> None:
+    seen: list[str] = []
+
+    def note() -> None:
+        holder = holder_of(scene.phone.serial, folder=scene.state)
+        seen.append(str(activity_of(holder, folder=scene.state).state) if holder else "free")
+
+    scene.phone.lie("slow 1", once=True)
+    with scene.open("lying_runner") as device:
+        device.load([visit.artifact for visit in visits])
+        note()
+        with Trap(lambda: bool(scene.launches()), note):
+            list(device.run(visits))
+        note()
+        scene.phone.set_thermal(2, _HOT)
+        scene.phone.play([(1.0, note), (1.5, lambda: scene.phone.set_thermal(0, COOL))])
+        list(device.run(visits))
+        scene.phone.stop_playing()
+    note()
+    assert seen == ["staged", "running", "staged", "cooling", "free"]
+    assert list((scene.state / "phones/activities").iterdir()) == []
 
 
 def test_a_status_that_was_set_by_hand_is_refused(scene: Scene) -> None:
