@@ -38,6 +38,7 @@ class Watch:
         reads_heat: The phone has a thermal service.
         heat_every_s: Whole seconds from one question to the thermal service to the next.
         stops: The script ends when the phone is hot or capped, so that it can cool down.
+        insists: It ends too when the thermal service gives no answer; else what runs then counts and is marked.
     """
 
     cap_files: tuple[str, ...] = ()
@@ -47,6 +48,7 @@ class Watch:
     reads_heat: bool = False
     heat_every_s: int = 2
     stops: bool = True
+    insists: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ The lines that the script prints, each after the batch's marker (`devices.adb.ba
     out|err|file INDEX                              and below it what the runner wrote
     end INDEX RC MASK UPTIME CAPS CLOCKS ZONE .
     heat UPTIME                                     and below it ``dumpsys thermalservice``
-    stop hot|capped|unpinned .                      launches that are left were not made
+    stop hot|unread|capped|unpinned|killed .        launches that are left were not made
     strays /proc/PID/environ ... .                  what still runs with the batch's token
     done .
 """
@@ -55,7 +55,8 @@ pin() {
 }
 """
 
-# A zone is known by its type, and where it lies is for the phone to say.
+# A zone is known by its type, and where it lies is for the phone to say. A service that gives no answer costs its whole
+# deadline each time, so it is asked less often then.
 _STATE = r"""
 [ -n "$ZONE" ] && for f in /sys/class/thermal/thermal_zone*; do
   x=; read -r x <"$f/type"
@@ -81,11 +82,17 @@ heat() {
   say "$M heat $u
 $B"
   next=$((${u%.*} + HEAT))
-  [ -n "$STOPS" ] || return
   case $B in
-  *'IsStatusOverride: true'*) ;;
-  *'Thermal Status: '[1-9]*) say "$M stop hot ."; leave 0 ;;
+  *'IsStatusOverride: true'*) unread ;;
+  *'Thermal Status: '[1-6]*) [ -n "$STOPS" ] && { say "$M stop hot ."; leave 0; } ;;
+  *'Thermal Status: 0'*) ;;
+  *) unread ;;
   esac
+}
+unread() {
+  [ -n "$INSISTS" ] && { say "$M stop unread ."; leave 0; }
+  read -r u x </proc/uptime
+  next=$((${u%.*} + 10 * HEAT))
 }
 """
 
@@ -169,6 +176,7 @@ def write_script(batch: Batch) -> str:
         "ZONEFILE": "",
         "HEAT": str(watch.heat_every_s) if watch.reads_heat else "",
         "STOPS": "1" if watch.stops else "",
+        "INSISTS": "1" if watch.insists else "",
         TOKEN_VARIABLE: batch.token,
     }
     lines = [f"{name}={quote_word(value)}" for name, value in settings.items()]

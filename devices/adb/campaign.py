@@ -11,7 +11,7 @@ from devices.adb.batch_stream import BatchStream
 from devices.adb.failures import PhoneLost
 from devices.adb.heat import HeatKeeper
 from devices.adb.held import HeldPhone
-from devices.adb.intake import Intake, Job, Launched, is_throttling
+from devices.adb.intake import Intake, Job, Launched, is_heat_told, is_throttling
 from devices.adb.link import WORK_DIR
 from devices.adb.pinning import watch_of
 from devices.adb.runner_place import RunnerPlace
@@ -123,7 +123,13 @@ class Campaign:
             f"{WORK_DIR}/batch/{token}",
             launches,
             self._cpu_mask,
-            watch_of(self._phone.cool_facts, self._cpu_mask, stops=self._heat.is_patient),
+            watch_of(
+                self._phone.cool_facts,
+                self._cpu_mask,
+                reads_heat=self._phone.has_thermal_service,
+                stops=self._heat.is_patient,
+                insists=self._heat.insists,
+            ),
             runner.library_path,
             file_limit_bytes=file_limit_bytes,
         )
@@ -132,14 +138,15 @@ class Campaign:
         for one in launched:
             self._phone.recovery.progress()
             self._pin_failures = self._kills = 0
-            if one.is_hot:
-                self._heat.note_kept_hot()
+            self._heat.note_kept(one)
         return launched
 
     def _recover(self, lost: str, batch: Batch, intake: Intake, queue: deque[Job]) -> list[Launched]:
         """Get the phone back; what was under way is made again, unless it takes the phone down each time."""
         is_new_boot = self._phone.recover(lost, batch.token)
-        held = self._counted(intake.settle(is_new_boot or is_throttling(self._phone.facts.thermal)))
+        thermal = self._phone.facts.thermal
+        is_unread = self._phone.has_thermal_service and not is_heat_told(thermal)
+        held = self._counted(intake.settle(is_new_boot or is_throttling(thermal), is_unread))
         left = len(queue)
         restarts = self._restarts[left] = self._restarts.get(left, 0) + is_new_boot
         losses = self._losses[left] = self._losses.get(left, 0) + 1

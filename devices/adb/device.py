@@ -203,6 +203,7 @@ class AdbDevice:
             **self._conditions.read(),
             "rejected_launches": self.rejections.to_json(),
             "throttle_count": self.rejections.kept_hot,
+            "unread_heat_count": self.rejections.kept_unread,
             "link_losses": self.phone.recovery.losses,
             "settings": {one.name: one.now or one.note for one in self.phone.settings},
         }

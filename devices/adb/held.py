@@ -104,6 +104,7 @@ class HeldPhone:
         self._wanted, self._folder, self._warn = tuple(controls), folder, warn
         self._cleanup = ExitStack()
         self._best_khz: dict[int, int] = {}
+        self._tells_heat = False
         self._telling: Telling | None = None
         # Before it is asked anything: a question takes time from what another process measures on it.
         refuse_held_on(link.server.address, link.serial, folder=folder)
@@ -126,6 +127,11 @@ class HeldPhone:
     def interpreters(self) -> tuple[str, ...] | None:
         """Loaders of programs that it has; ``None`` for those of Android."""
         return _LINUX_LOADERS if self.facts.is_simulated else None
+
+    @property
+    def has_thermal_service(self) -> bool:
+        """Its thermal service has told its status, or is there and gives no answer."""
+        return self._tells_heat or self.facts.is_heat_unread
 
     @property
     def cool_facts(self) -> PhoneFacts:
@@ -276,5 +282,6 @@ class HeldPhone:
 
     def _know(self, facts: PhoneFacts) -> None:
         self.facts = facts
+        self._tells_heat |= facts.thermal is not None and facts.thermal.status is not None
         for cpu, (now, _) in facts.caps.items():
             self._best_khz[cpu] = max(now, self._best_khz.get(cpu, 0))

@@ -49,7 +49,8 @@ class PhoneState:
         names = ("lie", "lie_once", "power/no_fixed_performance", "power/fixed_performance", "power/fixed_percent")
         for name in names:
             (self._state / name).unlink(missing_ok=True)
-        shutil.rmtree(self._state / "no_service", ignore_errors=True)
+        for name in ("no_service", "silent_service"):
+            shutil.rmtree(self._state / name, ignore_errors=True)
         self.set_battery(level=87, temperature_c=27.1, status=CHARGING, updates_stopped=False)
         self.write("battery/ac", "false")
         self.write("battery/usb", "true")
@@ -137,9 +138,15 @@ class PhoneState:
         _make_open(self._state / "no_service")
         self.write(f"no_service/{name}", "")
 
+    def silence_service(self, name: str) -> None:
+        """Let ``dumpsys NAME`` say nothing, as one does that is given up since its service hangs."""
+        _make_open(self._state / "silent_service")
+        self.write(f"silent_service/{name}", "")
+
     def restore_service(self, name: str) -> None:
-        """Undo `remove_service`."""
-        (self._state / "no_service" / name).unlink(missing_ok=True)
+        """Undo `remove_service` and `silence_service`."""
+        for kind in ("no_service", "silent_service"):
+            (self._state / kind / name).unlink(missing_ok=True)
 
     def lie(self, kind: str, *, once: bool = False) -> None:
         """Tell ``lying_runner`` how to misbehave (its source lists the kinds), for one launch or from now on."""

@@ -220,6 +220,21 @@ def test_a_status_that_a_test_command_set_stops_nothing(phone: _Phone) -> None:
     assert len(_ended(events)) == 1 and not [one for one in events if isinstance(one, Stopped)]
 
 
+@pytest.mark.parametrize("says", ["", "echo 'IsStatusOverride: true'; echo 'Thermal Status: 0'", "echo 'Thermal St'"])
+def test_a_service_that_does_not_tell_the_heat_ends_a_batch_that_insists(phone: _Phone, says: str) -> None:
+    calls = phone.folder / "calls"
+    phone.add("dumpsys", f"echo x >>{calls}; {says}")
+    launches = (_shell(0, "sleep 1.1"), _shell(1, "sleep 1.1"), _shell(2, "echo ran"))
+    watch = Watch(reads_heat=True, heat_every_s=1, insists=True)
+    events, _ = phone.run(phone.batch(*launches, watch=watch))
+    assert _ended(events) == [] and Stopped("unread") in events and isinstance(events[-1], Done)
+    # Where it does not insist it goes on, and asks less often.
+    calls.unlink()
+    on, _ = phone.run(phone.batch(*launches, watch=replace(watch, insists=False)))
+    assert len(_ended(on)) == 3 and not [one for one in on if isinstance(one, Stopped)]
+    assert calls.read_text().split() == ["x", "x"]
+
+
 def test_caps_and_clocks_are_read_around_each_launch(phone: _Phone) -> None:
     cap, clock = phone.folder / "max", phone.folder / "cur"
     cap.write_text("1800000\n")
