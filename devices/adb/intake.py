@@ -66,8 +66,8 @@ class Intake:
     """Takes the events of one batch and gives the launches that count.
 
     A launch counts once the thermal service has said afterwards that the phone does not throttle; until then it is
-    held. Where the phone has no such service it counts at once. A service that gives no answer says nothing of heat: the
-    launch is made again, or counts and is marked where the batch does not insist.
+    held. Where the phone has no such service it counts at once. A service that gives no answer says nothing of heat:
+    the launch is made again, or counts and is marked where the batch does not insist.
 
     Args:
         queue: Jobs that are left, the batch's first; one that counts is taken off.
