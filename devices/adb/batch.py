@@ -6,7 +6,12 @@ import secrets
 from dataclasses import dataclass, field
 
 FILE_LIMIT_BYTES = 1 << 20
-"""What a launch may write into one file, its own output included: far more than any runner has to say."""
+"""What is read of a launch's output, and of a file that it writes: far more than any runner has to say."""
+
+STORAGE_LIMIT_BYTES = 256 << 20
+"""What a launch may write into one file of any kind. Shared memory counts among them, e.g. that of NNAPI on newer
+kernels, and caches of delegates: so it is much more than what is read. It is there for a runner that never stops writing.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class Batch:
         watch: What is read between launches.
         library_path: Folder of shared libraries that the runner needs, or "".
         marker: Begins the script's own lines; drawn for each batch and not told to the runner.
-        file_limit_bytes: What a launch may write into one file, its own output included.
+        file_limit_bytes: What is read of one file. A launch that writes more counts as killed by SIGXFSZ.
     """
 
     token: str

@@ -70,6 +70,22 @@ def test_a_runner_that_misbehaves_gives_an_error_and_no_number(
     assert_left_as_found(bench)
 
 
+@pytest.mark.parametrize(("size_mb", "is_good"), [(64, True), (300, False)])
+def test_shared_memory_is_limited_only_far_above_what_models_need(
+    bench: DeviceBench, files: Callable[[int], list[ModelArtifact]], size_mb: int, is_good: bool
+) -> None:
+    visits = [Visit(model, 5, 0) for model in files(2)]
+    with bench.open("lying_runner") as device:
+        bench.phone.lie(f"shared {size_mb}", once=True)
+        first, second = device.run(visits)
+    assert_each_once([second], visits[1:])
+    if is_good:
+        assert_each_once([first], visits[:1])
+    else:
+        assert first.samples == () and "shared memory" in first.error
+    assert_left_as_found(bench)
+
+
 def test_a_child_that_a_launch_leaves_is_ended(bench: DeviceBench, files: Callable[[int], list[ModelArtifact]]) -> None:
     visits = [Visit(model, 2, 0) for model in files(3)]
     with bench.open("lying_runner") as device:

@@ -34,7 +34,7 @@ from devices.adb.quoting import with_token
 
 _TOKEN = "0123abcd"
 _COOL = "IsStatusOverride: false\nThermal Status: 0\n"
-_PROGRAMS = ("sh", "sleep", "true", "grep", "cat", "mkdir", "rm", "taskset", "yes", "printf", "env", "echo")
+_PROGRAMS = ("sh", "sleep", "true", "grep", "cat", "head", "mkdir", "rm", "taskset", "yes", "printf", "env", "echo")
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 
@@ -146,11 +146,14 @@ def test_a_launch_that_fails_late_but_before_its_deadline_is_not_hung(phone: _Ph
 
 
 def test_endless_output_is_bounded_on_the_phone(phone: _Phone) -> None:
-    for launch, fails in ((_launch(0, "yes"), 128 + signal.SIGXFSZ), (_shell(0, "yes >&2"), None)):
+    # One is killed at the size of any file; the others end by themselves, and of theirs no more than that is read.
+    said = "yes | head -c 200000"
+    for launch in (_launch(0, "yes"), _shell(0, f"{said} >&2"), _shell(0, said), _shell(0, f"{said} >f", files="f")):
         events, done = phone.run(phone.batch(launch, _launch(1, "echo", "on"), file_limit_bytes=1 << 16))
         flood = _ended(events)[0]
-        assert flood.rc == fails if fails else flood.rc != 0
-        assert len(done.stdout) < 1 << 18
+        assert flood.rc == 128 + signal.SIGXFSZ and len(done.stdout) < 1 << 18
+    (whole,) = _ended(phone.run(phone.batch(_shell(0, said), file_limit_bytes=200_000))[0])
+    assert (whole.rc, len(whole.stdout)) == (0, 200_000)
 
 
 def test_output_without_an_end_of_line_hides_no_mark(phone: _Phone) -> None:
