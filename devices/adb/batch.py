@@ -10,7 +10,8 @@ FILE_LIMIT_BYTES = 1 << 20
 
 STORAGE_LIMIT_BYTES = 256 << 20
 """What a launch may write into one file of any kind. Shared memory counts among them, e.g. that of NNAPI on newer
-kernels, and caches of delegates: so it is much more than what is read. It is there for a runner that never stops writing.
+kernels, and caches of delegates: so it is much more than what is read. It is there for a runner that never stops
+writing.
 """
 
 
