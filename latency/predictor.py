@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latency.estimator import LatencyEstimate
-from latency.nonnegative import fit_nonnegative
+from latency.nonnegative import fit_ridge
 from latency.operator_features import FEATURE_NAMES, IS_SECONDARY, feature_matrix, features_of
 from latency.operators import Network, Operator, operators_in
 from mnas.errors import LutError
@@ -126,7 +126,7 @@ class OperatorModel:
         require_schema(value, SCHEMA, ("device_key", "costs", "relative_sd", "networks"))
         costs = value["costs"]
         if not isinstance(costs, Mapping) or set(costs) != set(FEATURE_NAMES):
-            raise _refuse(costs, f"its features must be {', '.join(FEATURE_NAMES)}")
+            raise refuse_file(costs, f"its features must be {', '.join(FEATURE_NAMES)}")
         found = require_numbers([costs[name] for name in FEATURE_NAMES])
         spread = float(require_numbers([value["relative_sd"]])[0])
         return cls(str(value["device_key"]), tuple(found.tolist()), spread, int(require_numbers([value["networks"]])[0]))
@@ -140,7 +140,7 @@ def fit_costs(
     if prior is not None:
         said = parts @ prior
         centre = prior * float(np.median((measured / said)[said > 0])) if np.any(said > 0) else centre
-    return fit_nonnegative(parts, measured, weights, settings.ridges(), settings.huber, centre)
+    return fit_ridge(parts, measured, weights, settings.ridges(), settings.huber, centre)
 
 
 def require_latencies(measured_ms: Sequence[float], *lengths: int) -> FloatArray:
@@ -186,10 +186,10 @@ def require_schema(value: Mapping[str, Any], schema: str, names: Sequence[str]) 
         LutError: ``LUT32``: another schema, or keys that are missing.
     """
     if not isinstance(value, Mapping) or value.get("schema") != schema:
-        raise _refuse(value.get("schema") if isinstance(value, Mapping) else value, f"its schema must be {schema}")
+        raise refuse_file(value.get("schema") if isinstance(value, Mapping) else value, f"its schema must be {schema}")
     missing = [name for name in names if name not in value]
     if missing:
-        raise _refuse(sorted(value), f"{', '.join(missing)} are missing")
+        raise refuse_file(sorted(value), f"{', '.join(missing)} are missing")
 
 
 def require_numbers(values: Sequence[Any]) -> FloatArray:
@@ -199,14 +199,15 @@ def require_numbers(values: Sequence[Any]) -> FloatArray:
         LutError: ``LUT32``: one is not a number, not finite, or negative.
     """
     if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
-        raise _refuse(values, "each must be a number")
+        raise refuse_file(values, "each must be a number")
     found = np.array(values, dtype=float)
     if not (np.all(np.isfinite(found)) and np.all(found >= 0)):
-        raise _refuse(values, "each must be finite and not negative")
+        raise refuse_file(values, "each must be finite and not negative")
     return found
 
 
-def _refuse(value: object, why: str) -> LutError:
+def refuse_file(value: object, why: str) -> LutError:
+    """Return the error for a file that is no latency model of this version."""
     return LutError("LUT32", "not a latency model of this version", value=value, why=why, fix="fit the model anew")
 
 
