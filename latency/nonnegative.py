@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
-_ROUNDS = 10
-"""Reweighting has converged by then to a tenth of a percent of the costs."""
+_MOST_ROUNDS = 10
+_SETTLED = 1e-3
+"""Reweighting ends when no weight changes by more, relative to that of its network."""
 
 
 def fit_nonnegative(
@@ -27,12 +28,14 @@ def fit_nonnegative(
     from scipy.optimize import nnls  # reading a table must not wait for it
 
     current, found = weights, np.zeros(relative.shape[1])
-    for _ in range(_ROUNDS):
+    for _ in range(_MOST_ROUNDS):
         root = np.sqrt(current)
         matrix = np.vstack([relative * root[:, None], pull])
         found, _ = nnls(matrix, np.concatenate([root, goal]), maxiter=100 * matrix.shape[1])
         error = np.abs(relative @ found - 1)
-        current = weights * np.minimum(1.0, huber / np.maximum(error, 1e-12))
+        before, current = current, weights * np.minimum(1.0, huber / np.maximum(error, 1e-12))
+        if np.all(np.abs(current - before) <= _SETTLED * weights):
+            break
     return np.asarray(found, dtype=float)
 
 
