@@ -22,7 +22,6 @@ from mnas.errors import LutError
 SCHEMA = "mnas.operator_model/1"
 FEWEST_NETWORKS = 2
 _UNKNOWN_RELATIVE_SD = 0.10
-_Z95 = 1.96
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -109,8 +108,7 @@ class OperatorModel:
     def _estimate(self, operators: Sequence[Operator]) -> LatencyEstimate:
         ms = self.predict(operators)
         require_predicted(ms)
-        half = _Z95 * self.relative_sd * ms
-        return LatencyEstimate(ms, max(0.0, ms - half), ms + half, "predicted")
+        return LatencyEstimate(ms, self.relative_sd * ms, "predicted")
 
     def to_json(self) -> dict[str, Any]:
         """Return the model as JSON; costs by feature."""
@@ -129,7 +127,9 @@ class OperatorModel:
             raise refuse_file(costs, f"its features must be {', '.join(FEATURE_NAMES)}")
         found = require_numbers([costs[name] for name in FEATURE_NAMES])
         spread = float(require_numbers([value["relative_sd"]])[0])
-        return cls(str(value["device_key"]), tuple(found.tolist()), spread, int(require_numbers([value["networks"]])[0]))
+        return cls(
+            str(value["device_key"]), tuple(found.tolist()), spread, int(require_numbers([value["networks"]])[0])
+        )
 
 
 def fit_costs(
@@ -209,5 +209,3 @@ def require_numbers(values: Sequence[Any]) -> FloatArray:
 def refuse_file(value: object, why: str) -> LutError:
     """Return the error for a file that is no latency model of this version."""
     return LutError("LUT32", "not a latency model of this version", value=value, why=why, fix="fit the model anew")
-
-
