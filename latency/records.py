@@ -89,7 +89,7 @@ def table_session(
         MeasurementError: The references gave no runs.
     """
     return summarise(
-        _records(store, lut_id, device_id),
+        table_records(store, lut_id, device_id),
         {name: artifact.sha256 for name, artifact in harness.references.items()},
         harness.nominals_ms,
         harness.settings,
@@ -98,8 +98,8 @@ def table_session(
     )
 
 
-def _records(store: Store, lut_id: str, device_id: str | None) -> list[VisitRecord]:
-    """Return the visits in order, with rounds and launches that no two sittings share."""
+def table_records(store: Store, lut_id: str, device_id: str | None = None) -> list[VisitRecord]:
+    """Return a table's visits, or one device's, in order, with rounds and launches that no two sittings share."""
     rows = store.query(
         "SELECT v.sitting_id, v.record_json FROM lut_visit v JOIN lut_sitting s USING (sitting_id) "
         "WHERE s.lut_id = ? AND (? IS NULL OR s.device_id = ?) ORDER BY v.sitting_id, v.rowid",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from latency.plan import NETWORK_ROUNDS_FACTOR, LutPlan
 from latency.probes import Probe, write_network, write_probe
 from latency.progress import BuildProgress
 from latency.records import open_sitting, rounds_done, store_visit
+from mnas.errors import ExportError
 from mnas.export.artifact import ModelArtifact
 from mnas.space import Genome
 from mnas.store import Store
@@ -57,6 +59,21 @@ def rounds_of(plan: LutPlan, item: Item) -> int:
     return rounds if isinstance(item, Probe) else rounds * NETWORK_ROUNDS_FACTOR
 
 
+@contextmanager
+def _writing_into(folder: Path) -> Iterator[None]:
+    """Tell of a folder that takes no more files; sittings go on where they stood once it does."""
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(
+            "EXP02",
+            "a model that is to be measured cannot be written",
+            value=str(folder),
+            why=error.strerror or str(error),
+            fix="make room there, or name another place by $TMPDIR; what was measured is kept",
+        ) from error
+
+
 class TableWorker:
     """A device that measures a table's models.
 
@@ -70,6 +87,7 @@ class TableWorker:
 
     Raises:
         DeviceError: The device is gone.
+        ExportError: ``EXP02``: no model can be written, e.g. on a full disk.
         MeasurementError: The reference networks cannot be measured.
     """
 
@@ -82,7 +100,8 @@ class TableWorker:
         self._device = device
         self._folder = folder
         self.sha256s: dict[Item, str] = {}
-        self.harness: Harness = ready_harness(device, store, folder, plan.settings.protocol, rng=rng).harness
+        with _writing_into(folder):
+            self.harness: Harness = ready_harness(device, store, folder, plan.settings.protocol, rng=rng).harness
 
     def measure(self, piece: Piece, progress: BuildProgress, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Make the visits of a piece that nobody made yet; each is kept the moment it is done.
@@ -94,11 +113,13 @@ class TableWorker:
 
         Raises:
             DeviceError: The device is gone.
+            ExportError: ``EXP02``: a model cannot be written.
             StoreError: A visit cannot be kept.
         """
         artifacts: dict[Item, ModelArtifact] = {}
         for item in piece.items:
-            artifacts[item] = self._write(item)
+            with _writing_into(self._folder):
+                artifacts[item] = self._write(item)
             self.sha256s[item] = artifacts[item].sha256
             progress.writing(len(artifacts), len(piece.items))
             if is_stopped():
