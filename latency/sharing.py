@@ -65,7 +65,7 @@ class SharedBuild:
 
     Args:
         store: Opened with the components of devices and latency.
-        devices: Open, two or more of one device key; they are closed by the build.
+        devices: Open, two or more of one device key; each is closed once it has done its part.
         plan: What to measure.
         progress: Called after each visit, by one thread at a time.
         tell: Told what a person should know, such as a device that was lost.

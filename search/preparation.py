@@ -78,6 +78,8 @@ def _latency_table(context: StudyContext) -> LatencyTable:
 
 def _look_for_drift(context: StudyContext, device: OnDevice, table: LatencyTable) -> None:
     """Tell of a device that does not take any more what its table says; finalists are measured in any case."""
+    if table.device_key != device.info.device_key:
+        return
     drift = measure_drift(context.store, device, table, covered_space(table), seed=context.config.seed)
     if drift.verdict == "drifted":
         text = f"latency table {drift.text()}: predictions are off; build it anew with mnas lut build --anew"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mnas.cli.output import ConsoleReporter, Result, span
 
 if TYPE_CHECKING:
-    from devices.device import Device
+    from devices.device import Device, DeviceInfo
     from latency.pace import Pace
     from latency.plan import LutPlan
     from latency.sharing import SharedBuild
@@ -19,20 +19,22 @@ if TYPE_CHECKING:
     from mnas.store import Store
 
 _POLL_S = 0.2
+_PHONE_S_PER_VISIT = 0.25
+"""A launch of about a tenth of a second of inferences, its start and end, and its part of the references' launches."""
 
 
 def plan_result(plan: LutPlan, devices: Sequence[str], folder: Path) -> Result:
     """Return what a build would do, and how long by what the device has shown; nothing is opened but the store."""
-    pace = _stored_pace(plan, devices[0], folder)
-    counts = plan.counts(pace.seconds_per_visit) if pace else plan.counts()
-    counts["estimated_minutes"] = round(counts["estimated_minutes"] / len(devices), 1)
-    told = {**counts, "minutes_by": _basis(pace)}
+    from devices.spec import DeviceSpec
+
+    spec = DeviceSpec.parse(devices[0])
+    counts, basis = _counts(plan, _stored_pace(plan, str(spec), folder), spec.kind)
+    told = {**counts, "estimated_minutes": round(counts["estimated_minutes"] / len(devices), 1), "minutes_by": basis}
     rows = [[name.replace("_", " "), value] for name, value in told.items()]
     return Result(("what", "value"), rows, {"lut": told}, f"plan of a table on {' and '.join(devices)}")
 
 
-def _stored_pace(plan: LutPlan, device: str, folder: Path) -> Pace | None:
-    from devices.spec import DeviceSpec
+def _stored_pace(plan: LutPlan, device_id: str, folder: Path) -> Pace | None:
     from latency.on_device import COMPONENTS
     from latency.pace import shown_pace
     from mnas.store import FILE_NAME, Store
@@ -40,13 +42,17 @@ def _stored_pace(plan: LutPlan, device: str, folder: Path) -> Pace | None:
     if not (folder / FILE_NAME).is_file():
         return None
     with Store(folder / FILE_NAME, COMPONENTS, must_exist=True) as store:
-        return shown_pace(store, str(DeviceSpec.parse(device)), plan.space.name)
+        return shown_pace(store, device_id, plan.space.name)
 
 
-def _basis(pace: Pace | None) -> str:
-    if pace is None:
-        return "estimate for a server CPU; this device has shown nothing yet"
-    return f"{pace.visits} visits that this device made for {pace.space or 'other spaces'}"
+def _counts(plan: LutPlan, pace: Pace | None, kind: str) -> tuple[dict[str, int | float], str]:
+    """Return what a build takes on one device, and what its minutes rest on."""
+    if pace is not None:
+        basis = f"{pace.visits} visits that this device made for {pace.space or 'other spaces'}"
+        return plan.counts(pace.seconds_per_visit), basis
+    if kind == "adb":
+        return plan.counts(_PHONE_S_PER_VISIT), "estimate for a phone; this one has shown nothing yet"
+    return plan.counts(), "estimate for a server CPU; this device has shown nothing yet"
 
 
 def build_table(
@@ -75,7 +81,7 @@ def _on_one(store: Store, spec: str, plan: LutPlan, reporter: ConsoleReporter, a
 
     with OnDevice(open_device(spec, tell=reporter.line), store) as device:
         if anew or not device.has_table(plan):
-            _announce(store, device.info.device_id, plan, reporter, 1)
+            _announce(store, device.info, plan, reporter, 1)
         return device.build_table(plan, reporter.progress, anew=anew)
 
 
@@ -97,7 +103,7 @@ def _on_several(
             reporter.warn("several of these devices are this machine: they disturb one another")
         found = find_table(store, plan, devices[0].info)
         if anew or found is None or found[1] != "ready":
-            _announce(store, devices[0].info.device_id, plan, reporter, len(devices))
+            _announce(store, devices[0].info, plan, reporter, len(devices))
         return shared[0].build(anew=anew)
 
 
@@ -114,13 +120,10 @@ def _sleeper(shared: Sequence[SharedBuild]) -> Callable[[float], None]:
     return wait
 
 
-def _announce(store: Store, device_id: str, plan: LutPlan, reporter: ConsoleReporter, devices: int) -> None:
+def _announce(store: Store, device: DeviceInfo, plan: LutPlan, reporter: ConsoleReporter, devices: int) -> None:
     from latency.pace import shown_pace
 
-    pace = shown_pace(store, device_id, plan.space.name)
-    counts = plan.counts(pace.seconds_per_visit) if pace else plan.counts()
+    counts, basis = _counts(plan, shown_pace(store, device.device_id, plan.space.name), device.kind)
     models, seconds = counts["probes"] + counts["whole_networks"], 60 * counts["estimated_minutes"] / devices
-    reporter.line(
-        f"{counts['segments']} segments by {models} models in {counts['visits']} visits, about {span(seconds)} "
-        f"({_basis(pace)})"
-    )
+    what = f"{counts['segments']} segments by {models} models in {counts['visits']} visits"
+    reporter.line(f"{what}, about {span(seconds)} ({basis})")

@@ -40,7 +40,7 @@ def tables_result(store: Store) -> Result:
         if row["status"] == "ready":
             found = json.loads(row["validation_json"]) if row["validation_json"] else None
             how_good = f"MAPE {percent(found['table']['mape'])}" if found else UNVALIDATED
-        by = f" (process {holder.split(':')[1]})" if holder else ""
+        by = f" (process {holder.rsplit(':', 2)[1]})" if holder else ""
         rows.append(
             [*(row[name] for name in columns[:2]), row["status"] + by, *(row[n] for n in columns[3:]), how_good]
         )

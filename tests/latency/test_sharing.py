@@ -235,3 +235,12 @@ def test_a_device_without_common_probes_cannot_be_judged():
     assert judge([share(ratio=1.5), lost]).verdict == "disagree"
     assert judge([share(), share(spread=0.1)]).verdict == "differ"
     assert judge([share(), share()]).verdict == "ok"
+
+
+def test_sittings_of_before_devices_were_noted_count_as_no_other_device(store, plan, phone):
+    with pytest.raises(DeviceError):
+        LutBuilder(store, phone("a", lost_after=300), plan, lambda *_: None).build()
+    store.execute("UPDATE lut_sitting SET device_id = ''")
+    table = LutBuilder(store, phone("a"), plan, lambda *_: None).build()
+    assert devices_of(store, table.lut_id) == ["", "a"]
+    assert load_consistency(store, table.lut_id) is None

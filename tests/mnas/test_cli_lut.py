@@ -122,6 +122,9 @@ def test_a_plan_says_what_its_minutes_rest_on(digits_out, tmp_path, capsys):
         visits = store.query("SELECT count(*) FROM lut_visit WHERE json_extract(record_json, '$.ref') IS NULL")[0][0]
     assert told("--out", digits_out)["minutes_by"] == f"{visits} visits that this device made for mobilenetv3/digits"
     assert "has shown nothing yet" in told("--out", digits_out, "--device", "host:litert")["minutes_by"]
+    phone = told("--out", digits_out, "--device", "adb:SERIAL/tflite")
+    assert "estimate for a phone" in phone["minutes_by"]
+    assert phone["estimated_minutes"] > 3 * told("--out", tmp_path / "none")["estimated_minutes"]
     two = told("--out", digits_out, "--device", "host:ort", "--device", "host:ort,delegate=cpu")
     assert two["estimated_minutes"] <= told("--out", digits_out)["estimated_minutes"]
 
