@@ -17,7 +17,7 @@ from devices.offset import offset_of
 from devices.summary import geometric_mean
 from latency.plan import LutPlan
 from latency.probes import Probe
-from latency.records import devices_of, rounds_done, table_session
+from latency.records import devices_of, table_session, visits_done
 from mnas.errors import LutError, MeasurementError
 from mnas.jsonio import canonical_json, without_nan
 from mnas.seeding import named_rng
@@ -159,7 +159,7 @@ def _shares(
         shares.append(
             DeviceShare(
                 device_id=name,
-                visits=sum(rounds_done(store, lut_id, name).values()),
+                visits=visits_done(store, lut_id, name),
                 probes=offset.networks if offset else 0,
                 ratio=offset.ratio if offset else None,
                 interval=offset.interval if offset else None,

@@ -29,6 +29,9 @@ from mnas.store import Store
 COMPONENTS = (DEVICES, LATENCY)
 """What a store must be opened with for this module."""
 
+_ROUNDS_PER_LAUNCH = 3
+"""Of a table's build, so that its few rounds are of two processes or more: each places its models anew in memory."""
+
 
 def lut_settings(mode: Mode, rounds: int, calibration: int, validation: int, device: str = "host") -> LutSettings:
     """Return the settings of a table with the usual protocol of the device that a spec names.
@@ -36,7 +39,8 @@ def lut_settings(mode: Mode, rounds: int, calibration: int, validation: int, dev
     Raises:
         ConfigError: Not a device spec.
     """
-    protocol = replace(protocol_for(DeviceSpec.parse(device).kind), rounds=rounds)
+    usual = protocol_for(DeviceSpec.parse(device).kind)
+    protocol = replace(usual, rounds=rounds, rounds_per_launch=min(usual.rounds_per_launch, _ROUNDS_PER_LAUNCH))
     return LutSettings(mode, protocol, calibration, validation)
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from devices.harness import Harness
-from devices.measurement import Session
+from devices.measurement import Measurement, Session
 from devices.protocol import VisitRecord
 from devices.summary import summarise
+from latency.draws import drawn_latencies
+from latency.uncertainty import FloatArray
 from mnas.jsonio import canonical_json
 from mnas.store import Store, utc_now
 
@@ -55,14 +57,26 @@ def store_visit(store: Store, sitting_id: int, record: VisitRecord) -> bool:
 
 
 def rounds_done(store: Store, lut_id: str, device_id: str | None = None) -> dict[str, int]:
-    """Return how often each model of a table was visited without an error, by all devices or by one."""
+    """Return in how many rounds each model of a table was visited without an error, by all devices or by one."""
     rows = store.query(
-        "SELECT v.sha256, count(*) AS visits FROM lut_visit v JOIN lut_sitting s USING (sitting_id) "
+        "SELECT v.sha256, count(DISTINCT v.sitting_id || ' ' || json_extract(v.record_json, '$.r')) AS rounds "
+        "FROM lut_visit v JOIN lut_sitting s USING (sitting_id) "
         "WHERE s.lut_id = ? AND (? IS NULL OR s.device_id = ?) AND json_extract(v.record_json, '$.ref') IS NULL "
         "AND json_extract(v.record_json, '$.e') IS NULL GROUP BY v.sha256",
         (lut_id, device_id, device_id),
     )
-    return {row["sha256"]: int(row["visits"]) for row in rows}
+    return {row["sha256"]: int(row["rounds"]) for row in rows}
+
+
+def visits_done(store: Store, lut_id: str, device_id: str | None = None) -> int:
+    """Return how many visits of a table's models gave a number, by all devices or by one."""
+    rows = store.query(
+        "SELECT count(*) AS visits FROM lut_visit v JOIN lut_sitting s USING (sitting_id) "
+        "WHERE s.lut_id = ? AND (? IS NULL OR s.device_id = ?) AND json_extract(v.record_json, '$.ref') IS NULL "
+        "AND json_extract(v.record_json, '$.e') IS NULL",
+        (lut_id, device_id, device_id),
+    )
+    return int(rows[0]["visits"])
 
 
 def devices_of(store: Store, lut_id: str) -> list[str]:
@@ -96,6 +110,28 @@ def table_session(
         rounds_wanted=rounds_wanted,
         device_key=harness.device.info.device_key,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a build says of one model.
+
+    Attributes:
+        measurement: With its interval and verdict.
+        draws_ms: The latency in each draw of the table, shape (`latency.uncertainty.DRAWS`,).
+    """
+
+    measurement: Measurement
+    draws_ms: FloatArray
+
+
+def table_measurements(
+    store: Store, lut_id: str, harness: Harness, rounds_wanted: Mapping[str, int]
+) -> dict[str, Measured]:
+    """Return what all sittings of a table say of each of its models, by sha256; see `table_session`."""
+    found = table_session(store, lut_id, harness, rounds_wanted).measurements
+    drawn = drawn_latencies(table_records(store, lut_id), harness)
+    return {sha256: Measured(measurement, drawn[sha256]) for sha256, measurement in found.items()}
 
 
 def table_records(store: Store, lut_id: str, device_id: str | None = None) -> list[VisitRecord]:

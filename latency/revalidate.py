@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,13 @@ def revalidate(
             why="; ".join(dict.fromkeys(why for one in session.networks.values() for why in one.reasons)),
             fix="look at the device, then run the same command again",
         )
+    return _judged(table, [dict(row) for row in fitted], known)
+
+
+def _judged(
+    table: LatencyTable, fitted: Sequence[Mapping[str, Any]], known: Sequence[tuple[Architecture, float]]
+) -> Revalidation:
+    """Compare predictions with measured milliseconds, beside baselines of the rows of ``lut_network``."""
     parts = [table.parts(one) for one, _ in known]
     calibration = MeasuredNetworks(
         sums_ms=[row["sum_ms"] for row in fitted],

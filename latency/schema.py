@@ -62,6 +62,9 @@ LATENCY = Component(
         );
         """,
         """
+        ALTER TABLE lut ADD COLUMN uncertainty_json TEXT;
+        ALTER TABLE lut ADD COLUMN calibration_draws BLOB;
+        ALTER TABLE lut_entry ADD COLUMN draws BLOB;
         CREATE TABLE lut_builder (
             identity TEXT PRIMARY KEY,
             holder TEXT NOT NULL,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from devices.calibration import ready_harness
 from devices.device import Device
 from devices.harness import Harness
-from latency.plan import NETWORK_ROUNDS_FACTOR, LutPlan
+from latency.plan import NETWORK_VISITS, LutPlan
 from latency.probes import Probe, write_network, write_probe
 from latency.progress import BuildProgress
 from latency.records import open_sitting, rounds_done, store_visit
@@ -53,10 +53,14 @@ def pieces_of(plan: LutPlan, size: int) -> list[Piece]:
     ]
 
 
-def rounds_of(plan: LutPlan, item: Item) -> int:
+def visits_a_round(item: Item) -> int:
+    """Return how often a model is visited in a round."""
+    return 1 if isinstance(item, Probe) else NETWORK_VISITS
+
+
+def visits_of(plan: LutPlan, item: Item) -> int:
     """Return how often a model is to be visited."""
-    rounds = plan.settings.protocol.rounds
-    return rounds if isinstance(item, Probe) else rounds * NETWORK_ROUNDS_FACTOR
+    return plan.settings.protocol.rounds * visits_a_round(item)
 
 
 @contextmanager
@@ -126,12 +130,10 @@ class TableWorker:
                 return
         device_id = self._device.info.device_id if piece.is_common else None
         done = rounds_done(self._store, self._lut_id, device_id)
-        left = {
-            artifact.sha256: max(0, rounds_of(self._plan, item) - done.get(artifact.sha256, 0))
-            for item, artifact in artifacts.items()
-        }
+        rounds = self._plan.settings.protocol.rounds
+        left = {one.sha256: max(0, rounds - done.get(one.sha256, 0)) for one in artifacts.values()}
         if any(left.values()):
-            self._visit(piece, list(artifacts.values()), left, progress, is_stopped)
+            self._visit(piece, artifacts, left, progress, is_stopped)
 
     def close(self) -> None:
         """Close the device."""
@@ -145,16 +147,17 @@ class TableWorker:
     def _visit(
         self,
         piece: Piece,
-        artifacts: Sequence[ModelArtifact],
+        artifacts: Mapping[Item, ModelArtifact],
         left: Mapping[str, int],
         progress: BuildProgress,
         is_stopped: Callable[[], bool],
     ) -> None:
         sitting = open_sitting(self._store, self._lut_id, piece.number, self.harness, self._device.conditions())
-        for record in self.harness.visits(artifacts, left):
+        often = {artifact.sha256: visits_a_round(item) for item, artifact in artifacts.items()}
+        for record in self.harness.visits(artifacts.values(), left, visits_a_round=often):
             is_good = store_visit(self._store, sitting, record)
             if is_good and not record.is_reference:
                 progress.visited()
             if is_stopped():
                 break
-        self._device.unload([artifact.sha256 for artifact in artifacts])
+        self._device.unload(list(often))
