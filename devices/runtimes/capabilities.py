@@ -40,6 +40,10 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "make /proc/sys/kernel/sched_rt_runtime_us readable",
     ),
     "involuntary_switches": ("runs that were interrupted look like slow ones", "use Linux or macOS"),
+    "huge_pages": (
+        "how a model happens to lie in memory moves it by 1 % from process to process, by 0.7 % with huge pages",
+        "set /sys/kernel/mm/transparent_hugepage/enabled to madvise or always",
+    ),
     "steal_time": ("time that a hypervisor takes away looks like slow runs", "use Linux with /proc/stat readable"),
     "cpu_clock": ("a change of the clock cannot be seen", "make 'cpu MHz' or cpufreq readable; " + _HARDWARE),
     "cpu_governor": ("a clock that follows the load cannot be told from a slow model", _HARDWARE),
@@ -68,6 +72,7 @@ def check_capabilities(*, pinned: bool, fifo: bool, memory_limit: int | None) ->
         "fifo": fifo,
         "real_time_limit": scheduling.real_time_limit() is not None,
         "involuntary_switches": scheduling.involuntary_switches() >= 0,
+        "huge_pages": machine.huge_page_mode() in ("always", "madvise"),
         "steal_time": "steal_ticks" in state,
         "cpu_clock": "cpu_mhz" in state,
         "cpu_governor": "cpu_governor" in state,

@@ -186,7 +186,7 @@ class HostDevice:
 
     def _start(self) -> tuple[WorkerProcess, dict[str, Any]]:
         spec = self.spec
-        worker = WorkerProcess(self._arguments())
+        worker = WorkerProcess(self._arguments(), huge_pages=True)
         greeting = worker.greet(_START_DEADLINE_S)
         if "ready" not in greeting:
             worker.kill()

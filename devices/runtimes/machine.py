@@ -33,6 +33,28 @@ def os_build() -> str:
     return platform.platform()
 
 
+def parse_huge_pages(enabled: str) -> str:
+    """Return the chosen word of ``/sys/kernel/mm/transparent_hugepage/enabled``, "" where there is none."""
+    match = re.search(r"\[(\w+)\]", enabled)
+    return match.group(1) if match else ""
+
+
+def huge_page_mode() -> str:
+    """Return ``always``, ``madvise`` or ``never``: who gets transparent huge pages here; "" where it is unknown."""
+    return parse_huge_pages(_read("/sys/kernel/mm/transparent_hugepage/enabled"))
+
+
+def huge_page_variables() -> dict[str, str]:
+    """Return environment variables with which a program's memory comes in huge pages where those have to be asked for.
+
+    Source: GNU C library manual, "Memory Allocation Tunables", glibc.malloc.hugetlb; other libraries pass it over.
+    """
+    if huge_page_mode() != "madvise":
+        return {}
+    older = os.environ.get("GLIBC_TUNABLES")
+    return {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1" + (f":{older}" if older else "")}
+
+
 def parse_cpu_mhz(cpuinfo: str) -> list[float]:
     """Return the clock of each CPU that ``/proc/cpuinfo`` tells, in MHz."""
     return [float(value) for value in re.findall(r"^cpu MHz\s*:\s*([0-9.]+)\s*$", cpuinfo, re.MULTILINE)]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import devices
+from devices.runtimes import machine
 
 _EXIT_WAIT_S = 1.0
 _STDERR_TAIL_CHARS = 2000
@@ -26,9 +27,10 @@ class WorkerProcess:
 
     Args:
         arguments: Command line of `devices.runtimes.worker`.
+        huge_pages: Ask for huge pages, so that how a model lies in memory varies less from process to process.
     """
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], *, huge_pages: bool = False) -> None:
         command = [sys.executable, "-P", "-m", "devices.runtimes.worker", *arguments]
         if threading.current_thread() is threading.main_thread():
             command.append("--signal-with-parent")
@@ -40,7 +42,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
-                env=_environment(),
+                env=_environment() | (machine.huge_page_variables() if huge_pages else {}),
                 text=True,
                 encoding="utf-8",
             )

@@ -49,3 +49,18 @@ def test_missing_rights_are_told_and_no_error(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delattr(os, "sched_setscheduler")
     monkeypatch.delattr(os, "sched_setaffinity")
     assert scheduling.set_real_time(True) is False and scheduling.pin(1) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [("always [madvise] never\n", "madvise"), ("[always] madvise never", "always"), ("", ""), ("x", "")],
+)
+def test_who_gets_huge_pages_is_read(text, mode):
+    assert machine.parse_huge_pages(text) == mode
+
+
+def test_huge_pages_are_asked_for_where_they_must_be_and_other_tunables_stay(monkeypatch):
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=1")
+    for mode, expected in (("madvise", "glibc.malloc.hugetlb=1:glibc.malloc.check=1"), ("always", None), ("", None)):
+        monkeypatch.setattr(machine, "huge_page_mode", lambda mode=mode: mode)
+        assert machine.huge_page_variables().get("GLIBC_TUNABLES") == expected
