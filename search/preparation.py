@@ -7,6 +7,7 @@ from latency.plan import LutPlan
 from latency.table import LatencyTable, load_table
 from mnas.errors import ConfigError, DataError, LutError
 from search.context import StudyContext
+from search.foreign import ForeignTable
 from search.goal import Goal, set_goal
 
 _NEVER_GOES_ON = ("CFG05", "CFG10", "CFG11", "LUT01", "LUT02", "LUT03")
@@ -53,26 +54,40 @@ def _latency_table(context: StudyContext) -> LatencyTable:
     with OnDevice(config.device, context.store) as device:
         if known is not None or config.lut:
             table = load_table(context.store, known["lut_id"] if known else config.lut)
-            table.require_fit(device.info)
-            if table.device.os_build != device.info.os_build:
+            table.require_fit(device.info, allow_foreign=config.allow_foreign_lut)
+            foreign = ForeignTable.of(table, device)
+            if foreign is None and table.device.os_build != device.info.os_build:
                 context.reporter.warn(
                     f"table {table.lut_id} was measured under {table.device.os_build}, this is {device.info.os_build}"
                 )
         else:
+            foreign = None
             settings = lut_settings(
                 config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation, config.device
             )
             plan = LutPlan(context.space, settings)
             context.reporter.line(f"latency table of {len(plan.segments)} segments on {device.info.device_id}")
             table = device.build_table(plan, context.reporter.progress)
-    context.log.append("lut", {"lut_id": table.lut_id})
+    context.log.append("lut", {"lut_id": table.lut_id, "foreign": foreign.to_json() if foreign else None})
+    _say_where_from(context, table, foreign)
     _say_how_good(context, table)
     return table
 
 
+def _say_where_from(context: StudyContext, table: LatencyTable, foreign: ForeignTable | None) -> None:
+    """Record for every reader of the results that the table was not built here, or is of another device."""
+    if table.origin is not None:
+        context.log.append("notice", {"text": f"latency table {table.lut_id}: {table.origin.text()}"}, "lut origin")
+    if foreign is not None:
+        context.log.append("notice", {"text": foreign.text()}, "foreign lut")
+        context.reporter.warn(foreign.text())
+
+
 def _say_how_good(context: StudyContext, table: LatencyTable) -> None:
     if table.validation is None:
-        context.reporter.warn(f"latency table {table.lut_id} is not validated: its predictions may be far off")
+        text = f"latency table {table.lut_id} is not validated: its predictions may be far off"
+        context.log.append("notice", {"text": text}, "lut not validated")
+        context.reporter.warn(text)
         return
     errors = table.validation.table
     text = (

@@ -221,8 +221,9 @@ def _provenance_parts(result: StudyResult, table: LatencyTable | None) -> list[P
     pairs: list[tuple[str, Cell]] = [("study", result.study_id), ("latency table", result.lut_id)]
     if table is not None:
         info = table.device
+        foreign = result.foreign_lut
         pairs += [
-            ("device", f"{info.model}, {info.os_build}"),
+            ("device of the table" + (" (FOREIGN)" if foreign else ""), f"{info.model}, {info.os_build}"),
             ("runtime", f"{info.runtime} {info.runtime_version}, {info.threads} thread(s), {info.delegate}"),
             ("device key", table.device_key[:16]),
         ]
