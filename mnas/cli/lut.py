@@ -1,4 +1,4 @@
-"""``mnas lut``: build, show and validate latency tables."""
+"""``mnas lut``: build, show and validate latency tables; other modules add what takes files or several tables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnas.cli import lut_compare, lut_exchange
 from mnas.cli.options import (
     AdbOption,
     DeviceOption,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from latency.table import LatencyTable
     from latency.validation import Validation
 
-app = typer.Typer(help="Build, show and validate latency lookup tables.", no_args_is_help=True)
+app = typer.Typer(help="Build, judge, compare and exchange latency lookup tables.", no_args_is_help=True)
 _ERRORS = (("table", "the table"), ("plain_sum", "plain sum"), ("constant", "constant"), ("macs_linear", "MACs-linear"))
 
 
@@ -84,7 +85,7 @@ def show(
 
     with Store(output_folder(out) / FILE_NAME, (LATENCY,), must_exist=True) as store:
         if not lut_id:
-            columns = ("lut_id", "created_at_utc", "status", "space", "entries", "dtype", "batch")
+            columns = ("lut_id", "created_at_utc", "status", "space", "entries", "dtype", "batch", "origin")
             rows = [[row[name] for name in columns] for row in list_tables(store)]
             emit(Result(columns, rows, title="latency tables"), output_format, output)
             return
@@ -103,6 +104,7 @@ def validate(
     output: FileOption = None,
 ) -> None:
     """Measure other whole networks now and compare them with the table's predictions."""
+    from latency.exchange import require_own_device
     from latency.on_device import COMPONENTS, OnDevice
     from latency.revalidate import revalidate
     from latency.table import load_table
@@ -112,6 +114,7 @@ def validate(
     use_adb(adb)
     with Store(output_folder(out) / FILE_NAME, COMPONENTS, must_exist=True) as store:
         table = load_table(store, lut_id)
+        require_own_device(table)
         family, _, preset = table.space.partition("/")
         sides = {segment.in_shape_chw[1] for segment in table.entries if segment.role == "stem"}
         with OnDevice(table.device.device_id, store) as device:
@@ -156,6 +159,7 @@ def _entries_result(table: LatencyTable) -> Result:
         errors = validation.table
         how_good = f"MAPE {errors.mape:.2%}, tau {errors.kendall_tau:.3f} on {validation.networks} networks"
     info = table.device
+    how_good = ", ".join([how_good, *([table.origin.text()] if table.origin else [])])
     title = f"{table.lut_id}: {table.space} on {info.model}, {info.runtime} {info.runtime_version}, {how_good}"
     document = {
         "lut_id": table.lut_id,
@@ -168,6 +172,11 @@ def _entries_result(table: LatencyTable) -> Result:
         "settings": table.settings,
         "calibration": table.calibration.to_json(),
         "validation": validation.to_json() if validation else None,
+        "origin": table.origin.to_json() if table.origin else None,
         "entries": [dict(zip(columns, row, strict=True)) for row in rows],
     }
     return Result(columns, rows, document, ("SIMULATED " if info.is_simulated else "") + title)
+
+
+lut_compare.register(app)
+lut_exchange.register(app)
