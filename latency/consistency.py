@@ -106,7 +106,7 @@ def check_consistency(
     Raises:
         LutError: ``LUT21``: the devices disagree too much to be one.
     """
-    names = devices_of(store, lut_id)
+    names = [name for name in devices_of(store, lut_id) if name]  # sittings of before have none
     if len(names) < 2:
         return None
     report = judge(_shares(store, lut_id, harness, rounds_wanted, names))
@@ -158,7 +158,7 @@ def _shares(
         offset = offset_of("others", _others(measured, name), name, measured[name])
         shares.append(
             DeviceShare(
-                device_id=name or "unknown",
+                device_id=name,
                 visits=visits_done(store, lut_id, name),
                 probes=offset.networks if offset else 0,
                 ratio=offset.ratio if offset else None,

@@ -112,7 +112,7 @@ def diff_tables(first: LatencyTable, second: LatencyTable) -> TableDiff:
     A stem or a head that one of them holds in pieces is compared with the sum of these.
 
     Raises:
-        LutError: ``LUT26``: they have nothing in common.
+        LutError: ``LUT36``: they have nothing in common.
     """
     firsts, seconds = (
         {canonical(segment): entry.latency_ms for segment, entry in table.entries.items()} for table in (first, second)
@@ -124,7 +124,7 @@ def diff_tables(first: LatencyTable, second: LatencyTable) -> TableDiff:
     pairs = [pair for pair in found if pair.first_ms > 0 and pair.second_ms > 0]
     if not pairs:
         raise LutError(
-            "LUT26",
+            "LUT36",
             "the two tables have nothing in common",
             value=f"{first.lut_id} of {first.space}, {second.lut_id} of {second.space}",
             why="no segment of one is in the other",

@@ -9,11 +9,12 @@ from typing import Literal
 
 from devices.device import DeviceInfo
 from latency.calibration import Calibration
+from latency.consistency import load_consistency
 from latency.importers.layout import LAYOUTS
 from latency.importers.text import read_bytes
 from latency.importers.yaml_table import read_yaml_table, resolutions_px, write_yaml_table
 from latency.origin import Origin, Source
-from latency.saving import consistency_of, networks_of, save_table
+from latency.saving import networks_of, save_table
 from latency.table import LatencyTable, LutEntry
 from latency.table_csv import read_csv, table_csv
 from latency.table_document import read_document, table_document
@@ -53,12 +54,12 @@ def foreign_device(name: str, runtime: str = "", threads: int = 1) -> DeviceInfo
         threads: Of that runtime.
 
     Raises:
-        LutError: ``LUT20``: no name that could be shown.
+        LutError: ``LUT30``: no name that could be shown.
     """
     for text in (name, runtime):
         if not text.isprintable() or len(text) > 100:
             raise LutError(
-                "LUT20", "no name for a device", value=text[:100], why="names are short lines", fix="give another"
+                "LUT30", "no name for a device", value=text[:100], why="names are short lines", fix="give another"
             )
     return DeviceInfo(
         device_id=f"imported:{name}",
@@ -111,7 +112,7 @@ def import_table(store: Store, path: Path, layout: str = "", device: DeviceInfo 
         device: Of whom the entries speak; not for ``json``, which says it itself.
 
     Raises:
-        LutError: ``LUT20`` to ``LUT23``: the file is no table; the message says why.
+        LutError: ``LUT30`` to ``LUT33``: the file is no table; the message says why.
     """
     data = read_bytes(path)
     layout = layout or layout_of(data)
@@ -131,7 +132,7 @@ def import_table(store: Store, path: Path, layout: str = "", device: DeviceInfo 
         layout = found.name
     if device is None:
         raise LutError(
-            "LUT20",
+            "LUT30",
             "the file does not say which device it is of",
             value=path.name,
             why="a latency without a device means nothing",
@@ -173,7 +174,7 @@ def export_table(
         partial: Write what the layout can express and pass over the rest.
 
     Raises:
-        LutError: ``LUT24``: the layout cannot express every entry, or none; or the table has no such resolution.
+        LutError: ``LUT34``: the layout cannot express every entry, or none; or the table has no such resolution.
     """
     if layout == "json":
         return [ExportedFile(_json_text(store, table))]
@@ -182,7 +183,7 @@ def export_table(
     known = resolutions_px(table)
     if px is not None and px not in known:
         raise LutError(
-            "LUT24",
+            "LUT34",
             f"latency table {table.lut_id} has no such resolution",
             value=f"{px} px",
             why=f"it has {', '.join(map(str, known)) or 'none'}",
@@ -192,7 +193,7 @@ def export_table(
 
 
 def _json_text(store: Store, table: LatencyTable) -> str:
-    document = table_document(table, networks_of(store, table.lut_id), consistency_of(store, table.lut_id))
+    document = table_document(table, networks_of(store, table.lut_id), load_consistency(store, table.lut_id))
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -202,7 +203,7 @@ def _yaml_file(table: LatencyTable, layout: str, px: int | None, partial: bool) 
         shown = "; ".join(written.left_out[:_SHOWN])
         more = len(written.left_out) - _SHOWN
         raise LutError(
-            "LUT24",
+            "LUT34",
             f"the layout {layout} cannot express {len(written.left_out)} of "
             f"{len(written.left_out) + written.entries} entries of table {table.lut_id}"
             + (f" at {px} px" if px else ""),

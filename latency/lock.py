@@ -15,7 +15,7 @@ _BEAT_S = 5.0
 
 
 class BuildLock:
-    """The right to build the table of one identity, for as long as the context lasts.
+    """The right to build the table of one identity, for as long as the context lasts; a process has it as a whole.
 
     Args:
         store: Opened with latency's tables.

@@ -46,7 +46,7 @@ def merge_tables(store: Store, tables: Sequence[LatencyTable]) -> Merged:
         tables: Two or more, of the store.
 
     Raises:
-        LutError: ``LUT25``: fewer than two different tables, or their metadata disagree; the message names the fields.
+        LutError: ``LUT35``: fewer than two different tables, or their metadata disagree; the message names the fields.
     """
     _require_alike(tables)
     shares, warnings = shares_of(tables), _device_warnings(tables)
@@ -82,7 +82,7 @@ def _require_alike(tables: Sequence[LatencyTable]) -> None:
         differing += [f"{name}: {first.lut_id} {a!r}, {other.lut_id} {b!r}" for name, a, b in pairs if a != b]
     if differing:
         raise LutError(
-            "LUT25",
+            "LUT35",
             "these tables cannot be merged",
             value="; ".join(dict.fromkeys(differing)),
             why="entries add up only where all were measured on one device in one way, and each table counts once",

@@ -77,7 +77,7 @@ def judge(
     doubts = _doubts(tables, scales)
     validation = None if doubts else _validate(found, calibration)
     if validation is None:
-        warnings += [f"NOT VALIDATED: {doubt}" for doubt in doubts or ("too few whole networks",)]
+        warnings += [f"UNVALIDATED: {doubt}" for doubt in doubts or ("too few whole networks",)]
     return Judgement(found, segments, calibration, validation, tuple(warnings))
 
 

@@ -35,6 +35,13 @@ class NonMonotone:
     larger_ms: float
     gap_ms: float
 
+    def text(self) -> str:
+        """Return it for people, in one line."""
+        return (
+            f"{self.axis}: {self.larger.label()} {self.larger_ms:.4g} ms, "
+            f"though {self.smaller.label()} {self.smaller_ms:.4g} ms"
+        )
+
 
 def _kernel(segment: Segment) -> tuple[object, int]:
     block = segment.blocks[0]

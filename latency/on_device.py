@@ -17,7 +17,7 @@ from devices.protocol import protocol_for
 from devices.references import DEVICES
 from devices.registry import open_device
 from devices.spec import DeviceSpec
-from latency.builder import LutBuilder
+from latency.builder import LutBuilder, find_table
 from latency.plan import LutPlan, LutSettings
 from latency.probes import Mode
 from latency.progress import Progress
@@ -125,6 +125,11 @@ class OnDevice:
     def model_format(self) -> str:
         """Format of the models that it runs."""
         return self._device.model_format
+
+    def has_table(self, plan: LutPlan) -> bool:
+        """Return whether the table of a plan is there and finished, so that nothing would be measured for it."""
+        found = find_table(self._store, plan, self.info)
+        return found is not None and found[1] == "ready"
 
     def build_table(self, plan: LutPlan, progress: Progress, *, anew: bool = False) -> LatencyTable:
         """Return the table of a plan: there already, gone on with, or built.

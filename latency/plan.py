@@ -112,7 +112,11 @@ class LutPlan:
         )
 
     def counts(self, seconds_per_visit: float = _SECONDS_PER_VISIT) -> dict[str, int | float]:
-        """Return what a build takes: counts, minutes and bytes, the last two as estimates."""
+        """Return what a build takes: counts, minutes and bytes, the last two as estimates.
+
+        Args:
+            seconds_per_visit: Of a model, the references' visits beside it included.
+        """
         rounds = self.settings.protocol.rounds
         models = len(self.probes) + len(self.networks)
         visits = rounds * (len(self.probes) + NETWORK_VISITS * len(self.networks))

@@ -103,7 +103,7 @@ def table_session(
         MeasurementError: The references gave no runs.
     """
     return summarise(
-        _records(store, lut_id, device_id),
+        table_records(store, lut_id, device_id),
         {name: artifact.sha256 for name, artifact in harness.references.items()},
         harness.nominals_ms,
         harness.settings,
@@ -130,12 +130,12 @@ def table_measurements(
 ) -> dict[str, Measured]:
     """Return what all sittings of a table say of each of its models, by sha256; see `table_session`."""
     found = table_session(store, lut_id, harness, rounds_wanted).measurements
-    drawn = drawn_latencies(_records(store, lut_id, None), harness)
+    drawn = drawn_latencies(table_records(store, lut_id), harness)
     return {sha256: Measured(measurement, drawn[sha256]) for sha256, measurement in found.items()}
 
 
-def _records(store: Store, lut_id: str, device_id: str | None) -> list[VisitRecord]:
-    """Return the visits in order, with rounds and launches that no two sittings share."""
+def table_records(store: Store, lut_id: str, device_id: str | None = None) -> list[VisitRecord]:
+    """Return a table's visits, or one device's, in order, with rounds and launches that no two sittings share."""
     rows = store.query(
         "SELECT v.sitting_id, v.record_json FROM lut_visit v JOIN lut_sitting s USING (sitting_id) "
         "WHERE s.lut_id = ? AND (? IS NULL OR s.device_id = ?) ORDER BY v.sitting_id, v.rowid",

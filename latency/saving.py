@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -48,12 +47,6 @@ def networks_of(store: Store, lut_id: str) -> list[MeasuredNetwork]:
     """Return the whole networks of a table, in the order in which they were kept."""
     rows = store.query(f"SELECT {', '.join(_COLUMNS)} FROM lut_network WHERE lut_id = ? ORDER BY rowid", (lut_id,))
     return [MeasuredNetwork(**dict(row)) for row in rows]
-
-
-def consistency_of(store: Store, lut_id: str) -> dict[str, Any] | None:
-    """Return what several devices that shared a table's build made of the same probes; ``None`` where one built it."""
-    (row,) = store.query("SELECT consistency_json FROM lut WHERE lut_id = ?", (lut_id,))
-    return dict(json.loads(row["consistency_json"])) if row["consistency_json"] else None
 
 
 def save_table(

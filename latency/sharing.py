@@ -65,7 +65,7 @@ class SharedBuild:
 
     Args:
         store: Opened with the components of devices and latency.
-        devices: Open, two or more of one device key; they are closed by the build.
+        devices: Open, two or more of one device key; each is closed once it has done its part.
         plan: What to measure.
         progress: Called after each visit, by one thread at a time.
         tell: Told what a person should know, such as a device that was lost.
@@ -91,6 +91,12 @@ class SharedBuild:
         self._tell = tell
         self._calibrating = threading.Lock()
         self._workers: list[TableWorker] = []
+        self._team: Team[Piece, TableWorker, None] | None = None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the build is being given up, so that a device that waits for something need not."""
+        return self._team is not None and self._team.is_stopped
 
     def build(self, *, anew: bool = False) -> LatencyTable:
         """Return the finished table, as `LutBuilder.build` does.
@@ -118,31 +124,29 @@ class SharedBuild:
 
     def _measure(self, lut_id: str, folder: Path) -> None:
         progress = progress_of(self._store, lut_id, self._plan, self._progress, len(self._devices))
-        team: Team[Piece, TableWorker, None]
 
         def work(worker: TableWorker, piece: Piece) -> None:
-            worker.measure(piece, progress, lambda: team.is_stopped)
+            worker.measure(piece, progress, lambda: self.is_stopped)
 
         def opener(place: int) -> Callable[[], TableWorker]:
-            return lambda: self._open(place, lut_id, folder / str(place), progress, lambda: team.is_stopped)
+            return lambda: self._open(place, lut_id, folder / str(place), progress)
 
         names = [device.info.device_id for device in self._devices]
-        team = Team({name: opener(place) for place, name in enumerate(names)}, work, self._say_lost)
+        self._team = Team({name: opener(place) for place, name in enumerate(names)}, work, self._say_lost)
         try:
-            _require_done(team.run(pieces_of(self._plan, self._piece_size())))
+            _require_done(self._team.run(pieces_of(self._plan, self._piece_size())))
         finally:
             for device in self._devices:
                 device.close()
 
-    def _open(
-        self, place: int, lut_id: str, folder: Path, progress: BuildProgress, is_stopped: Callable[[], bool]
-    ) -> TableWorker:
+    def _open(self, place: int, lut_id: str, folder: Path, progress: BuildProgress) -> TableWorker:
         """Make a device ready and have it measure the common probes, in the thread that it works in from then on."""
         device = self._devices[place]
         seed = derive_seed(self._plan.settings.seed, "visits", lut_id, device.info.device_id)
         with self._calibrating:  # devices of one key share their nominals, so one of them is enough to measure them
             worker = TableWorker(self._store, lut_id, self._plan, device, folder, np.random.default_rng(seed))
-        worker.measure(Piece(_COMMON, common_probes(self._plan), is_common=True), progress, is_stopped)
+        common = Piece(_COMMON, common_probes(self._plan), is_common=True)
+        worker.measure(common, progress, lambda: self.is_stopped)
         self._workers.append(worker)
         return worker
 

@@ -112,7 +112,7 @@ class LatencyTable:
     def marks(self) -> list[str]:
         """Return what must be said wherever the table is shown or used; nothing of one built here and validated."""
         marks = ["SIMULATED"] if self.device.is_simulated else []
-        marks += [] if self.validation else ["NOT VALIDATED"]
+        marks += [] if self.validation else ["UNVALIDATED"]
         return [*marks, *([self.origin.text()] if self.origin else [])]
 
     def device_differences(self, device: DeviceInfo) -> dict[str, tuple[object, object]]:

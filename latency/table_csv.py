@@ -43,14 +43,14 @@ def read_csv(data: bytes) -> dict[Segment, LutEntry]:
     """Return the entries of a CSV file; only `segment_json`, the numbers and the verdict are read.
 
     Raises:
-        LutError: ``LUT20`` not such a file, ``LUT22`` a row that is no entry; the message names the line.
+        LutError: ``LUT30`` not such a file, ``LUT32`` a row that is no entry; the message names the line.
     """
     reader = csv.DictReader(io.StringIO(decoded(data), newline=""), strict=True)
     entries: dict[Segment, LutEntry] = {}
     try:
         if not set(_NEEDED) <= set(reader.fieldnames or ()):
             raise LutError(
-                "LUT20",
+                "LUT30",
                 "the file is no table as CSV",
                 value=", ".join(map(str, reader.fieldnames or ()))[:200],
                 why=f"it needs the columns {', '.join(_NEEDED)}",
@@ -62,14 +62,14 @@ def read_csv(data: bytes) -> dict[Segment, LutEntry]:
                 raise _refuse(f"line {reader.line_num}: {segment.label()}", "the segment is there twice")
             entries[segment] = entry
     except csv.Error as error:
-        raise LutError("LUT20", "the file is not CSV", why=str(error), fix="export it anew") from error
+        raise LutError("LUT30", "the file is not CSV", why=str(error), fix="export it anew") from error
     if not entries:
         raise _refuse("no row", "there is nothing to import")
     return entries
 
 
 def _refuse(value: str, why: str) -> LutError:
-    return LutError("LUT22", "a row that is no entry", value=value[:300], why=why, fix="correct or remove it")
+    return LutError("LUT32", "a row that is no entry", value=value[:300], why=why, fix="correct or remove it")
 
 
 def _entry(row: Mapping[str, str | None], place: str) -> tuple[Segment, LutEntry]:

@@ -69,7 +69,7 @@ class _Document(_Part):
 
 
 def _refuse(what: str, value: object, why: str, fix: str = "export it anew: mnas lut export --to json") -> LutError:
-    return LutError("LUT23", what, value=value, why=why, fix=fix)
+    return LutError("LUT33", what, value=value, why=why, fix=fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def read_document(data: bytes) -> ReadTable:
     """Return the table of a file, as it was where it was exported.
 
     Raises:
-        LutError: ``LUT20`` not JSON, ``LUT22`` an entry that is none, ``LUT23`` JSON of another schema, with a name
+        LutError: ``LUT30`` not JSON, ``LUT32`` an entry that is none, ``LUT33`` JSON of another schema, with a name
             twice, or one that contradicts itself.
     """
     text = decoded(data)
@@ -173,7 +173,7 @@ def _require_plain(text: str) -> None:
         canonical_json(json.loads(text, object_pairs_hook=pairs, parse_constant=constant))
     except (ValueError, RecursionError) as error:
         raise LutError(
-            "LUT20", "the file is not JSON", why=str(error)[:200], fix="name another file, or its --layout"
+            "LUT30", "the file is not JSON", why=str(error)[:200], fix="name another file, or its --layout"
         ) from error
 
 
@@ -242,7 +242,7 @@ def read_segment(value: dict[str, Any], place: str) -> Segment:
     """Read a segment strictly.
 
     Raises:
-        LutError: ``LUT22``: it is none; the message names the place.
+        LutError: ``LUT32``: it is none; the message names the place.
     """
     try:
         parsed = _Segment.model_validate_json(canonical_json(value))
@@ -250,7 +250,7 @@ def read_segment(value: dict[str, Any], place: str) -> Segment:
         layers_of_blocks(segment.blocks, segment.in_shape_chw)
     except (ArchitectureError, ValueError, RecursionError) as error:
         raise LutError(
-            "LUT22", "a segment that is none", value=place, why=str(error)[:300], fix="correct or remove the entry"
+            "LUT32", "a segment that is none", value=place, why=str(error)[:300], fix="correct or remove the entry"
         ) from error
     return segment
 
@@ -259,7 +259,7 @@ def checked_entry(entry: LutEntry, label: str) -> LutEntry:
     """Return an entry if it can be one: its interval holds the latency, which is below zero by noise alone.
 
     Raises:
-        LutError: ``LUT22``: it cannot.
+        LutError: ``LUT32``: it cannot.
     """
     why = ""
     if not entry.low_ms <= entry.latency_ms <= entry.high_ms:
@@ -270,5 +270,5 @@ def checked_entry(entry: LutEntry, label: str) -> LutEntry:
         why = "it has no count of samples, or no verdict"
     if why:
         seen = f"{label}: {entry.latency_ms:g} ms in {entry.low_ms:g}..{entry.high_ms:g}"
-        raise LutError("LUT22", "an entry that is none", value=seen, why=why, fix="correct or remove the entry")
+        raise LutError("LUT32", "an entry that is none", value=seen, why=why, fix="correct or remove the entry")
     return entry

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from latency.plan import NETWORK_VISITS, LutPlan
 from latency.probes import Probe, write_network, write_probe
 from latency.progress import BuildProgress
 from latency.records import open_sitting, rounds_done, store_visit
+from mnas.errors import ExportError
 from mnas.export.artifact import ModelArtifact
 from mnas.space import Genome
 from mnas.store import Store
@@ -61,6 +63,21 @@ def visits_of(plan: LutPlan, item: Item) -> int:
     return plan.settings.protocol.rounds * visits_a_round(item)
 
 
+@contextmanager
+def _writing_into(folder: Path) -> Iterator[None]:
+    """Tell of a folder that takes no more files; sittings go on where they stood once it does."""
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(
+            "EXP02",
+            "a model that is to be measured cannot be written",
+            value=str(folder),
+            why=error.strerror or str(error),
+            fix="make room there, or name another place by $TMPDIR; what was measured is kept",
+        ) from error
+
+
 class TableWorker:
     """A device that measures a table's models.
 
@@ -74,6 +91,7 @@ class TableWorker:
 
     Raises:
         DeviceError: The device is gone.
+        ExportError: ``EXP02``: no model can be written, e.g. on a full disk.
         MeasurementError: The reference networks cannot be measured.
     """
 
@@ -86,7 +104,8 @@ class TableWorker:
         self._device = device
         self._folder = folder
         self.sha256s: dict[Item, str] = {}
-        self.harness: Harness = ready_harness(device, store, folder, plan.settings.protocol, rng=rng).harness
+        with _writing_into(folder):
+            self.harness: Harness = ready_harness(device, store, folder, plan.settings.protocol, rng=rng).harness
 
     def measure(self, piece: Piece, progress: BuildProgress, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Make the visits of a piece that nobody made yet; each is kept the moment it is done.
@@ -98,11 +117,13 @@ class TableWorker:
 
         Raises:
             DeviceError: The device is gone.
+            ExportError: ``EXP02``: a model cannot be written.
             StoreError: A visit cannot be kept.
         """
         artifacts: dict[Item, ModelArtifact] = {}
         for item in piece.items:
-            artifacts[item] = self._write(item)
+            with _writing_into(self._folder):
+                artifacts[item] = self._write(item)
             self.sha256s[item] = artifacts[item].sha256
             progress.writing(len(artifacts), len(piece.items))
             if is_stopped():

@@ -56,7 +56,7 @@ LAYOUTS = {layout.name: layout for layout in (OFA, PROXYLESSNAS)}
 
 def _refuse(key: str, why: str, layout: Layout) -> LutError:
     return LutError(
-        "LUT22",
+        "LUT32",
         f"a key that is none of the layout {layout.name}",
         value=key[:200],
         why=why,
@@ -68,13 +68,13 @@ def detect_layout(keys: list[str]) -> Layout:
     """Return the layout that the keys of blocks show.
 
     Raises:
-        LutError: ``LUT22``: there is no block to tell by.
+        LutError: ``LUT32``: there is no block to tell by.
     """
     for key in keys:
         if key.startswith("expanded_conv-"):
             return OFA if "-se:" in key else PROXYLESSNAS
     raise LutError(
-        "LUT22",
+        "LUT32",
         "keys of no layout that is known",
         value="; ".join(keys[:3])[:200] or "no key at all",
         why="tables of once-for-all and ProxylessNAS have keys that begin with expanded_conv-",
@@ -86,7 +86,7 @@ def segment_of_key(key: str, layout: Layout) -> Segment:
     """Return what a key stands for, in canonical form.
 
     Raises:
-        LutError: ``LUT22``: not a key of the layout, or of shapes that no such layer has.
+        LutError: ``LUT32``: not a key of the layout, or of shapes that no such layer has.
     """
     if logits := _LOGITS.fullmatch(key):
         segment, out = _logits(logits, layout), (int(logits[4]), 1, 1)

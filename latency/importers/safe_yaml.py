@@ -25,15 +25,15 @@ Rows = dict[str, dict[str, float]]
 
 def _refuse(what: str, line: int | None, why: str, value: object = None) -> LutError:
     where = "" if line is None else f" (line {line})"
-    return LutError("LUT21", what + where, value=value, why=why, fix="take it out of the file")
+    return LutError("LUT31", what + where, value=value, why=why, fix="take it out of the file")
 
 
 def read_rows(text: str) -> Rows:
     """Return a YAML file's rows: name -> field -> finite number.
 
     Raises:
-        LutError: ``LUT20`` not YAML, ``LUT21`` a construct that no table has (tag, anchor, alias, list, nesting, second
-            document, repeated name), ``LUT22`` a value that is no finite number; each names the line.
+        LutError: ``LUT30`` not YAML, ``LUT31`` a construct that no table has (tag, anchor, alias, list, nesting, second
+            document, repeated name), ``LUT32`` a value that is no finite number; each names the line.
     """
     try:
         events = _events(text)
@@ -44,7 +44,7 @@ def read_rows(text: str) -> Rows:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise LutError(
-            "LUT20",
+            "LUT30",
             "the file is not YAML",
             value=None if mark is None else f"line {mark.line + 1}",
             why=str(getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be parsed"),
@@ -115,7 +115,7 @@ def _number(event: yaml.Event, place: str) -> float:
         return value
     is_infinite = is_number or _NOT_FINITE.fullmatch(event.value)
     raise LutError(
-        "LUT22",
+        "LUT32",
         f"a value that is {'not finite' if is_infinite else 'no number'} (line {line})",
         value=f"{place}: {event.value[:100]}",
         why="every value of a table is a finite number",

@@ -13,7 +13,7 @@ def read_bytes(path: Path) -> bytes:
     """Return a file's bytes, but not more than tell that it is too large.
 
     Raises:
-        LutError: ``LUT20``: it cannot be read.
+        LutError: ``LUT30``: it cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -21,7 +21,7 @@ def read_bytes(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise LutError(
-            "LUT20", "the table file cannot be read", value=str(path), why=why, fix="name another file"
+            "LUT30", "the table file cannot be read", value=str(path), why=why, fix="name another file"
         ) from error
 
 
@@ -29,11 +29,11 @@ def decoded(data: bytes) -> str:
     """Return the text of a table file.
 
     Raises:
-        LutError: ``LUT20``: too large, or not UTF-8.
+        LutError: ``LUT30``: too large, or not UTF-8.
     """
     if len(data) > MAX_BYTES:
         raise LutError(
-            "LUT20",
+            "LUT30",
             "the file is too large for a latency table",
             value=f"{len(data)} bytes",
             why=f"tables take less than {MAX_BYTES} bytes",
@@ -43,5 +43,5 @@ def decoded(data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise LutError(
-            "LUT20", "the file is not a text in UTF-8", value=f"byte {error.start}", why=error.reason, fix="convert it"
+            "LUT30", "the file is not a text in UTF-8", value=f"byte {error.start}", why=error.reason, fix="convert it"
         ) from error

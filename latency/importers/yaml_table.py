@@ -41,7 +41,7 @@ def read_yaml_table(data: bytes, layout_name: str = "") -> tuple[Layout, dict[Se
         layout_name: ``ofa`` or ``proxylessnas``; "" tells by the keys.
 
     Raises:
-        LutError: ``LUT20`` not YAML, ``LUT21`` YAML that no table has, ``LUT22`` a key of another layout or a value
+        LutError: ``LUT30`` not YAML, ``LUT31`` YAML that no table has, ``LUT32`` a key of another layout or a value
             that is no latency; the message names the key.
     """
     rows = read_rows(decoded(data))
@@ -58,7 +58,7 @@ def read_yaml_table(data: bytes, layout_name: str = "") -> tuple[Layout, dict[Se
 
 
 def _refuse(what: str, value: str, why: str) -> LutError:
-    return LutError("LUT22", what, value=value[:300], why=why, fix="correct or remove the entry")
+    return LutError("LUT32", what, value=value[:300], why=why, fix="correct or remove the entry")
 
 
 def _entry(key: str, fields: Mapping[str, float]) -> LutEntry:

@@ -121,7 +121,7 @@ def _imported(table: LatencyTable) -> Result:
         ["runtime", f"{device.runtime} {device.runtime_version}".strip()],
         ["entries", len(table.entries)],
         ["origin", came.text() if came else ""],
-        ["validated", "yes, where it was built" if table.validation else "NOT VALIDATED: do not rely on it"],
+        ["validated", "yes, where it was built" if table.validation else "UNVALIDATED: do not rely on it"],
     ]
     return Result(("what", "value"), rows, document, f"imported latency table {table.lut_id}")
 

@@ -165,7 +165,7 @@ def _table_parts(table: LatencyTable, networks: list[dict[str, Any]]) -> list[Pa
         Figure(figure, "The table was neither built from nor calibrated on the validation networks."),
     ]
     if table.validation is None:
-        return [*parts, Paragraph("NOT VALIDATED: do not rely on these predictions.")]
+        return [*parts, Paragraph("UNVALIDATED: do not rely on these predictions.")]
     names = (
         ("this table", "table"),
         ("its plain sum", "plain_sum"),

@@ -63,7 +63,7 @@ def test_expand_counts_channels_here_and_is_a_ratio_there():
         (key.format(144), OFA, "choices are"),
         (key.format(6) + flags, PROXYLESSNAS, "choices are"),
     ):
-        with pytest.raises(LutError, match=f"LUT22.*{layout.name}") as caught:
+        with pytest.raises(LutError, match=f"LUT32.*{layout.name}") as caught:
             segment_of_key(wrong, layout)
         assert hint in str(caught.value) and wrong in str(caught.value)
 
@@ -98,7 +98,7 @@ WRONG = [
 
 @pytest.mark.parametrize("key", WRONG)
 def test_a_key_that_is_none_is_refused_and_named(key):
-    with pytest.raises(LutError, match=r"LUT22.*none of the layout ofa") as caught:
+    with pytest.raises(LutError, match=r"LUT32.*none of the layout ofa") as caught:
         segment_of_key(key, OFA)
     assert key in str(caught.value)
 
@@ -107,7 +107,7 @@ def test_the_layout_is_told_by_the_blocks():
     assert detect_layout(["Conv-input:8x8x3-output:4x4x8", OFA_KEYS[3]]) is OFA
     assert detect_layout(list(V2_KEYS)) is PROXYLESSNAS
     for keys in ([], ["Conv-input:8x8x3-output:4x4x8"], ["mean"]):
-        with pytest.raises(LutError, match=r"LUT22.*no layout that is known"):
+        with pytest.raises(LutError, match=r"LUT32.*no layout that is known"):
             detect_layout(keys)
 
 
@@ -122,7 +122,7 @@ def test_any_key_gives_a_segment_or_our_error(parts):
         try:
             segment = segment_of_key("".join(parts), layout)
         except LutError as error:
-            assert error.code == "LUT22"
+            assert error.code == "LUT32"
         else:
             assert key_of_segment(segment, layout) == "".join(parts)
 

@@ -109,7 +109,7 @@ def test_scales_that_disagree_leave_the_table_unvalidated(store, build, additive
         pytest.fail("the device does not do what the test is about")
     merged = merge_tables(store, [first, second])
     assert merged.table.validation is None
-    assert any("NOT VALIDATED: the scales of" in warning for warning in merged.warnings)
+    assert any("UNVALIDATED: the scales of" in warning for warning in merged.warnings)
 
 
 def test_equal_segments_are_weighted_by_their_intervals(save, store):
@@ -158,7 +158,7 @@ DISAGREE = {
 def test_metadata_that_disagree_are_refused_by_name(save, store, field):
     first, second = save(), save(**DISAGREE[field])
     before = store.query("SELECT count(*) FROM lut")[0][0]
-    with pytest.raises(LutError, match=rf"LUT25.*{field}: {first.lut_id} .*{second.lut_id} ") as caught:
+    with pytest.raises(LutError, match=rf"LUT35.*{field}: {first.lut_id} .*{second.lut_id} ") as caught:
         merge_tables(store, [first, second])
     assert caught.value.exit_code == 6
     assert store.query("SELECT count(*) FROM lut")[0][0] == before
@@ -168,7 +168,7 @@ def test_each_table_counts_once(save, store):
     first, second = save(), save(entries=dict(list(made_up_table(SPACE).entries.items())[:5]))
     merged = merge_tables(store, [first, second]).table
     for tables in ([first], [first, first], [merged, second]):
-        with pytest.raises(LutError, match="LUT25"):
+        with pytest.raises(LutError, match="LUT35"):
             merge_tables(store, tables)
     with pytest.raises(LutError, match=rf"both hold {second.lut_id}"):
         merge_tables(store, [merged, second])
@@ -177,7 +177,7 @@ def test_each_table_counts_once(save, store):
 def test_one_file_imported_twice_counts_once(store, tmp_path):
     (tmp_path / "a").write_text(table_text(OFA_KEYS))
     tables = [import_table(store, tmp_path / "a", "", foreign_device("a phone")) for _ in range(2)]
-    with pytest.raises(LutError, match=rf"LUT25.*both hold {tables[0].origin.sha256}"):
+    with pytest.raises(LutError, match=rf"LUT35.*both hold {tables[0].origin.sha256}"):
         merge_tables(store, tables)
 
 
@@ -188,7 +188,7 @@ def test_the_same_plan_measured_elsewhere_is_another_table(store, build, tmp_pat
     for name, date in (("copy", own.created_at_utc), ("elsewhere", "2026-01-01T00:00:00+00:00")):
         (tmp_path / name).write_text(json.dumps({**json.loads(text), "created_at_utc": date}))
     copy, elsewhere = (import_table(store, tmp_path / name) for name in ("copy", "elsewhere"))
-    with pytest.raises(LutError, match=rf"LUT25.*both hold {own.lut_id}"):
+    with pytest.raises(LutError, match=rf"LUT35.*both hold {own.lut_id}"):
         merge_tables(store, [own, copy])
     assert merge_tables(store, [own, elsewhere]).shared == len(own.entries)
 

@@ -149,22 +149,22 @@ BAD = {
 def test_an_entry_that_is_none_is_refused_with_its_key(before):
     after, what = BAD[before]
     text = entry_text(OFA_KEYS[3]) + entry_text(OFA_KEYS[4]).replace(before, after)
-    with pytest.raises(LutError, match=f"LUT22.*{what}") as caught:
+    with pytest.raises(LutError, match=f"LUT32.*{what}") as caught:
         read_yaml_table(text.encode())
     assert OFA_KEYS[4] in str(caught.value)
 
 
 def test_two_keys_of_one_layer_and_tables_without_entries_are_refused():
     twice = entry_text(OFA_KEYS[3]) + entry_text(OFA_KEYS[3].replace("56x56x32", "056x56x32", 1))
-    with pytest.raises(LutError, match="LUT22"):
+    with pytest.raises(LutError, match="LUT32"):
         read_yaml_table(twice.encode())
-    with pytest.raises(LutError, match=r"LUT22.*without entries"):
+    with pytest.raises(LutError, match=r"LUT32.*without entries"):
         read_yaml_table(b"{}", "ofa")
 
 
 def test_a_table_comes_back_as_one_that_adds_up_pieces(imported, store):
     table = imported(table_text(OFA_KEYS))
-    assert table.marks() == ["NOT VALIDATED", "IMPORTED from table.yaml (ofa)"]
+    assert table.marks() == ["UNVALIDATED", "IMPORTED from table.yaml (ofa)"]
     assert table.device.kind == "imported" and table.device.model == "Galaxy Note10"
     assert load_table(store, table.lut_id).estimate([ofa_network(OFA_CHOICES)])[0].ms == 17 * 1.5
 

@@ -9,7 +9,7 @@ import pytest
 from latency import sharing as sharing_module
 from latency.builder import LutBuilder
 from latency.consistency import DeviceShare, common_probes, judge, load_consistency
-from latency.records import devices_of
+from latency.records import devices_of, rounds_done
 from latency.sharing import SharedBuild
 from latency.table import list_tables
 from mnas.errors import ConfigError, DeviceError, LutError
@@ -110,11 +110,9 @@ def test_a_device_that_is_lost_gives_its_piece_to_the_other(store, plan, phone, 
     assert [text for text in told if text.startswith("b was lost") and "ADB62" in text] == told != []
     assert set(table.entries) == set(plan.segments)
     rounds = plan.settings.protocol.rounds
-    totals = {}
-    for visits in visits_by_device(store).values():
-        for sha256, count in visits.items():
-            totals[sha256] = totals.get(sha256, 0) + count
-    assert set(totals.values()) <= {rounds, 2 * rounds, 4 * rounds}, "what the lost device made is not made again"
+    done = rounds_done(store, table.lut_id)
+    assert set(done.values()) == {rounds, 2 * rounds}, "what the lost device made is not made again"
+    assert sum(count == 2 * rounds for count in done.values()) == len(common_probes(plan))
     assert all(one.is_closed for one in phones)
     whole = LutBuilder(store, additive_device(), plan, lambda *_: None).build(anew=True)
     assert figures(table) == pytest.approx(figures(whole), abs=1e-4)
@@ -235,3 +233,12 @@ def test_a_device_without_common_probes_cannot_be_judged():
     assert judge([share(ratio=1.5), lost]).verdict == "disagree"
     assert judge([share(), share(spread=0.1)]).verdict == "differ"
     assert judge([share(), share()]).verdict == "ok"
+
+
+def test_sittings_of_before_devices_were_noted_count_as_no_other_device(store, plan, phone):
+    with pytest.raises(DeviceError):
+        LutBuilder(store, phone("a", lost_after=300), plan, lambda *_: None).build()
+    store.execute("UPDATE lut_sitting SET device_id = ''")
+    table = LutBuilder(store, phone("a"), plan, lambda *_: None).build()
+    assert devices_of(store, table.lut_id) == ["", "a"]
+    assert load_consistency(store, table.lut_id) is None

@@ -125,5 +125,5 @@ def test_a_table_of_this_device_is_stamped_nowhere_but_says_that_it_is_not_valid
     assert [one["foreign_lut"] for one in (front, *front["members"])] == [None] * 3
     cards = [path.read_text() for path in out.glob("exports/*/card.md")]
     assert len(cards) == 2 and not any("FOREIGN" in card for card in cards)
-    assert all("NOT VALIDATED" in card for card in cards)
-    assert any("not validated" in notice for notice in front["notices"])
+    assert all("UNVALIDATED" in card for card in cards)
+    assert any("UNVALIDATED" in notice for notice in front["notices"])
