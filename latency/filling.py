@@ -75,6 +75,7 @@ def fill_in(table: LatencyTable, segments: Sequence[Segment]) -> LatencyTable:
         uncertainty=table.uncertainty,
         draws=_with_added(table.draws, list(added.values()), filler.relative_sd) if table.draws else None,
         filled_in=table.filled_in | added.keys(),
+        origin=table.origin,
     )
 
 

@@ -73,5 +73,6 @@ LATENCY = Component(
         ALTER TABLE lut_sitting ADD COLUMN device_id TEXT NOT NULL DEFAULT '';
         ALTER TABLE lut ADD COLUMN consistency_json TEXT;
         """,
+        "ALTER TABLE lut ADD COLUMN origin_json TEXT",
     ),
 )

@@ -15,6 +15,7 @@ from latency.calibration import Calibration
 from latency.estimator import LatencyEstimate
 from latency.genomes import FloatArray, GenomeLatencies
 from latency.key import segment_from_json
+from latency.origin import Origin
 from latency.uncertainty import PackedDraws, TableDraws, Uncertainty
 from latency.validation import Validation
 from mnas.architecture import Architecture
@@ -64,6 +65,7 @@ class LatencyTable:
         uncertainty: Of predictions, beside the table's own noise.
         draws: The table drawn anew, rows in the order of ``entries``; ``None`` where only the entries are known.
         filled_in: Entries that were predicted and not measured.
+        origin: Where it comes from that was not built here; ``None`` for one that was.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class LatencyTable:
         uncertainty: Uncertainty | None = None,
         draws: TableDraws | None = None,
         filled_in: frozenset[Segment] = frozenset(),
+        origin: Origin | None = None,
     ) -> None:
         self.schema_version = SCHEMA_VERSION
         self.lut_id = lut_id
@@ -97,6 +100,7 @@ class LatencyTable:
         self.uncertainty = uncertainty or _uncertainty_by(validation)
         self.draws = draws
         self.filled_in = filled_in
+        self.origin = origin
         self._block_params: dict[Segment, int] = {}
         self._populations: dict[str, GenomeLatencies] = {}
 
@@ -105,17 +109,34 @@ class LatencyTable:
         """The device that it speaks of."""
         return self.device.device_key
 
-    def require_fit(self, device: DeviceInfo, dtype: str = "float32", batch: int = 1) -> None:
+    def marks(self) -> list[str]:
+        """Return what must be said wherever the table is shown or used; nothing of one built here and validated."""
+        marks = ["SIMULATED"] if self.device.is_simulated else []
+        marks += [] if self.validation else ["UNVALIDATED"]
+        return [*marks, *([self.origin.text()] if self.origin else [])]
+
+    def device_differences(self, device: DeviceInfo) -> dict[str, tuple[object, object]]:
+        """Return what keeps the table from speaking of a device: field -> the table's value and the device's."""
+        theirs, ours = device.to_json(), self.device.to_json()
+        names = ("kind", "model", "runtime", "runtime_version", "runner_sha256", "delegate", "threads", "cpu_mask")
+        return {name: (ours[name], theirs[name]) for name in names if ours[name] != theirs[name]}
+
+    def require_fit(
+        self, device: DeviceInfo, dtype: str = "float32", batch: int = 1, *, allow_foreign: bool = False
+    ) -> None:
         """Check that the table may be used for a device.
+
+        Args:
+            device: The device.
+            dtype: Of the networks.
+            batch: Of the networks.
+            allow_foreign: Pass over the device; whoever asks so must mark what comes of it.
 
         Raises:
             LutError: ``LUT03``: another device, runtime, dtype or batch; the message names the fields.
         """
-        theirs, ours = device.to_json(), self.device.to_json()
-        names = ("kind", "model", "runtime", "runtime_version", "runner_sha256", "delegate", "threads", "cpu_mask")
-        differing = [
-            f"{name}: table {ours[name]!r}, device {theirs[name]!r}" for name in names if ours[name] != theirs[name]
-        ]
+        fields = {} if allow_foreign else self.device_differences(device)
+        differing = [f"{name}: table {own!r}, device {other!r}" for name, (own, other) in fields.items()]
         differing += [
             f"{name}: table {own!r}, asked {asked!r}"
             for name, own, asked in (("dtype", self.dtype, dtype), ("batch", self.batch, batch))
@@ -130,13 +151,17 @@ class LatencyTable:
                 fix="build one with: mnas lut build --device ...",
             )
 
+    def missing(self, segments: Sequence[Segment]) -> list[str]:
+        """Return what the table lacks of some segments, in words."""
+        return [segment.label() for segment in segments if segment not in self.entries]
+
     def require(self, segments: Sequence[Segment]) -> None:
         """Check that the table has an entry of each segment.
 
         Raises:
             LutError: ``LUT02``: entries are missing; the message names them.
         """
-        missing = [segment.label() for segment in segments if segment not in self.entries]
+        missing = self.missing(segments)
         if missing:
             raise LutError(
                 "LUT02",
@@ -278,8 +303,9 @@ def _table_of(row: Any, entry_rows: Sequence[Any]) -> LatencyTable:
         )
         for entry in entry_rows
     }
+    origin = _origin(row["origin_json"])
     validation, uncertainty, drawn = row["validation_json"], row["uncertainty_json"], row["calibration_draws"]
-    return LatencyTable(
+    return _kind_of(origin)(
         lut_id=row["lut_id"],
         space=row["space"],
         device=DeviceInfo.from_json(json.loads(row["device_json"])),
@@ -292,13 +318,27 @@ def _table_of(row: Any, entry_rows: Sequence[Any]) -> LatencyTable:
         created_at_utc=row["created_at_utc"],
         uncertainty=Uncertainty(**json.loads(uncertainty)) if uncertainty else None,
         draws=PackedDraws(tuple(entry["draws"] for entry in entry_rows), drawn).unpack() if drawn else None,
+        origin=origin,
     )
 
 
+def _origin(origin_json: str | None) -> Origin | None:
+    return Origin.from_json(json.loads(origin_json)) if origin_json else None
+
+
+def _kind_of(origin: Origin | None) -> type[LatencyTable]:
+    """Return the class of a table: where stems and heads came in pieces, one that adds them up."""
+    if origin is None:
+        return LatencyTable
+    from latency.importers.piecewise import LAYOUTS, PiecewiseTable
+
+    return LatencyTable if origin.layouts.isdisjoint(LAYOUTS) else PiecewiseTable
+
+
 def list_tables(store: Store) -> list[dict[str, Any]]:
-    """Return id, date, status, space, device and number of entries of every table, newest first."""
+    """Return id, date, status, space, device, number of entries and origin in words of every table, newest first."""
     rows = store.query(
         "SELECT lut.*, (SELECT count(*) FROM lut_entry e WHERE e.lut_id = lut.lut_id) AS entries "
         "FROM lut ORDER BY created_at_utc DESC, lut_id"
     )
-    return [dict(row) for row in rows]
+    return [{**dict(row), "origin": o.text() if (o := _origin(row["origin_json"])) else "built here"} for row in rows]

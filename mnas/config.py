@@ -42,6 +42,7 @@ class StudyConfig(BaseModel):
     finalists: int = Field(8, ge=1, le=100, description="Networks trained longer, re-measured and exported.")
     finalist_seeds: int = Field(2, ge=1, le=20, description="Seeds of each finalist.")
     lut: str = Field("", description="Id of a finished latency table; empty builds or goes on with one.")
+    allow_foreign_lut: bool = Field(False, description="Use that table even if it is of another device.")
     lut_mode: Literal["accurate", "fast"] = Field("accurate", description="How segments are measured.")
     lut_rounds: int = Field(6, ge=3, le=1000, description="Visits of each segment.")
     lut_calibration: int = Field(12, ge=1, le=1000, description="Whole networks to calibrate the table on.")

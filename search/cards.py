@@ -9,6 +9,7 @@ from mnas.architecture import Architecture
 from mnas.counts import total_macs, total_params
 from mnas.layers import layers_of
 from search.data.dataset import Dataset
+from search.foreign import device_words
 from search.result import FrontMember, StudyResult
 
 
@@ -42,15 +43,22 @@ def make_card(
             "measured_ms": member.measured_ms,
             "interval_ms": list(member.interval_ms) if member.interval_ms else None,
             "verdict": member.verdict,
-            "device": f"{table.device.model}, {table.device.runtime} {table.device.runtime_version}, "
-            f"{table.device.threads} thread(s)",
-            "device_key": table.device_key,
-            "is_simulated": table.device.is_simulated,
+            **_measured_on(result, table),
+            "lut_id": table.lut_id,
+            "lut_marks": table.marks(),
+            "foreign_lut": result.foreign_lut.stamp() if result.foreign_lut else None,
         },
         "accuracy": _accuracy(member),
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
         "versions": result.versions,
     }
+
+
+def _measured_on(result: StudyResult, table: LatencyTable) -> dict[str, Any]:
+    """Return the device that measured: the table's, unless that is foreign."""
+    device = result.foreign_lut.measured_on if result.foreign_lut else table.device.to_json()
+    key = result.session["device_key"] if result.foreign_lut and result.session else table.device_key
+    return {"device": device_words(device), "device_key": key, "is_simulated": device["is_simulated"]}
 
 
 def _accuracy(member: FrontMember) -> list[dict[str, Any]]:

@@ -45,7 +45,7 @@ class Goal:
 
 
 def _require_cover(space: SearchSpace, table: LatencyTable) -> None:
-    missing = [segment.label() for segment in space.segments() if segment not in table.entries]
+    missing = table.missing(list(space.segments()))
     if missing:
         raise LutError(
             "LUT02",

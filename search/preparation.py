@@ -9,6 +9,7 @@ from latency.plan import LutPlan
 from latency.table import LatencyTable, load_table
 from mnas.errors import ConfigError, DataError, LutError
 from search.context import StudyContext
+from search.foreign import ForeignTable
 from search.goal import Goal, set_goal
 
 _NEVER_GOES_ON = ("CFG05", "CFG10", "CFG11", "LUT01", "LUT02", "LUT03")
@@ -56,12 +57,14 @@ def _latency_table(context: StudyContext) -> LatencyTable:
         is_old = known is not None or bool(config.lut)
         if is_old:
             table = load_table(context.store, known["lut_id"] if known else config.lut)
-            table.require_fit(device.info)
-            if table.device.os_build != device.info.os_build:
+            table.require_fit(device.info, allow_foreign=config.allow_foreign_lut)
+            foreign = ForeignTable.of(table, device)
+            if foreign is None and table.device.os_build != device.info.os_build:
                 context.reporter.warn(
                     f"table {table.lut_id} was measured under {table.device.os_build}, this is {device.info.os_build}"
                 )
         else:
+            foreign = None
             settings = lut_settings(
                 config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation, config.device
             )
@@ -71,7 +74,8 @@ def _latency_table(context: StudyContext) -> LatencyTable:
             table = device.build_table(plan, context.reporter.progress)
         if is_old:
             _look_for_drift(context, device, table)
-    context.log.append("lut", {"lut_id": table.lut_id})
+    context.log.append("lut", {"lut_id": table.lut_id, "foreign": foreign.to_json() if foreign else None})
+    _say_where_from(context, table, foreign)
     _say_how_good(context, table)
     return table
 
@@ -87,6 +91,15 @@ def _look_for_drift(context: StudyContext, device: OnDevice, table: LatencyTable
         context.reporter.warn(text)
     else:
         context.reporter.line(f"latency table {drift.text()}")
+
+
+def _say_where_from(context: StudyContext, table: LatencyTable, foreign: ForeignTable | None) -> None:
+    """Record for every reader of the results that the table was not built here, or is of another device."""
+    if table.origin is not None:
+        context.log.append("notice", {"text": f"latency table {table.lut_id}: {table.origin.text()}"}, "lut origin")
+    if foreign is not None:
+        context.log.append("notice", {"text": foreign.text()}, "foreign lut")
+        context.reporter.warn(foreign.text())
 
 
 def _say_how_good(context: StudyContext, table: LatencyTable) -> None:

@@ -16,11 +16,20 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
     """Replace every ``auto`` and check what can be checked before a study is begun.
 
     Raises:
-        ConfigError: ``CFG06``: the preset's networks do not fit the data; or not a device spec.
+        ConfigError: ``CFG06``: the preset's networks do not fit the data; ``CFG08``: a foreign table is allowed and
+            none is named; or not a device spec.
         DataError: The data set is not to be had, or damaged.
         DeviceError: The device cannot be opened.
         SpaceError: No such space or preset.
     """
+    if config.allow_foreign_lut and not config.lut:
+        raise ConfigError(
+            "CFG08",
+            "a foreign latency table is allowed and none is named",
+            value="allow_foreign_lut without lut",
+            why="a table that is built now is of this device",
+            fix="name the table with --lut, or leave --allow-foreign-lut out",
+        )
     require_device(config.device)
     folder = Path(config.data_dir) if config.data_dir else None
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -13,6 +13,7 @@ from mnas.ids import matching_ids
 from mnas.store import Store
 from search.candidate import Candidate
 from search.events import EventLog
+from search.foreign import ForeignTable
 from search.goal import Goal
 from search.reward import mnasnet_reward
 
@@ -38,6 +39,7 @@ class FrontMember:
         exported_seed: The one whose weights were exported.
         exported_test_error: Of the exported weights.
         reward: MnasNet's reward of mean val accuracy and measured latency.
+        foreign_lut: The table that predicted it where that is of another device.
     """
 
     candidate: Candidate
@@ -56,6 +58,7 @@ class FrontMember:
     exported_seed: int | None
     exported_test_error: float | None
     reward: float | None
+    foreign_lut: ForeignTable | None = None
 
     @property
     def arch_id(self) -> str:
@@ -89,6 +92,7 @@ class FrontMember:
             "ties_with": list(self.ties_with),
             "same_latency_as": list(self.same_latency_as),
             "export": self.export,
+            "foreign_lut": self.foreign_lut.stamp() if self.foreign_lut else None,
         }
 
 
@@ -111,6 +115,7 @@ class StudyResult:
         seed_noise: SD of one final training's val error.
         best_under_target: Its arch_id.
         notices: What a reader must know, e.g. that the data cannot rank networks.
+        foreign_lut: Its table where that is of another device.
     """
 
     study_id: str
@@ -127,6 +132,7 @@ class StudyResult:
     seed_noise: float | None
     best_under_target: str | None
     notices: tuple[str, ...]
+    foreign_lut: ForeignTable | None = None
 
     def front_json(self) -> dict[str, Any]:
         """Return ``front.json``."""
@@ -135,6 +141,8 @@ class StudyResult:
             "study": self.study_id,
             "target_ms": self.goal.target_ms if self.goal else None,
             "best_under_target": self.best_under_target,
+            "foreign_lut": self.foreign_lut.stamp() if self.foreign_lut else None,
+            "notices": list(self.notices),
             "members": [member.to_json() for member in self.members],
         }
 
@@ -153,6 +161,9 @@ def load_result(store: Store, study_id: str) -> StudyResult:
     config = make_config(json.loads(row["config_json"]))
     recommended = log.payload("recommended") or {}
     goal, lut = log.payload("goal"), log.payload("lut")
+    # Studies from before foreign tables were allowed have no word of them.
+    foreign = ForeignTable(**lut["foreign"]) if lut and lut.get("foreign") else None
+    members = _members(log, candidates, recommended, config, Goal.from_json(goal) if goal else None)
     return StudyResult(
         study_id=row["study_id"],
         created_at_utc=row["created_at_utc"],
@@ -163,11 +174,12 @@ def load_result(store: Store, study_id: str) -> StudyResult:
         goal=Goal.from_json(goal) if goal else None,
         candidates=candidates,
         generations=tuple(sorted(log.payloads("generation").values(), key=lambda one: one["evaluations"])),
-        members=_members(log, candidates, recommended, config, Goal.from_json(goal) if goal else None),
+        members=tuple(replace(member, foreign_lut=foreign) for member in members),
         session=log.payload("measured"),
         seed_noise=recommended.get("seed_noise"),
         best_under_target=recommended.get("best_under_target"),
         notices=tuple(value["text"] for value in log.payloads("notice").values()),
+        foreign_lut=foreign,
     )
 
 

@@ -165,7 +165,7 @@ class Study:
             exported = export_finalists(context, finalists)
             if context.log.payload("measured") is None:
                 with OnDevice(config.device, self.store) as device:
-                    table.require_fit(device.info)
+                    table.require_fit(device.info, allow_foreign=config.allow_foreign_lut)
                     measure_finalists(context, device, exported)
             recommend(context, finalists, goal)
             read_test(context, finalists)

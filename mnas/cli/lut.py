@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mnas.cli import lut_compare, lut_exchange
 from mnas.cli.options import (
     AdbOption,
     FileOption,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from latency.table import LatencyTable
     from mnas.store import Store
 
-app = typer.Typer(help="Build, show and validate latency lookup tables.", no_args_is_help=True)
+app = typer.Typer(help="Build, judge, compare and exchange latency lookup tables.", no_args_is_help=True)
 
 
 @app.command()
@@ -154,6 +155,7 @@ def validate(
     """
     from latency.coverage import covered_space
     from latency.drift import measure_drift
+    from latency.exchange import require_own_device
     from latency.on_device import COMPONENTS, OnDevice
     from latency.revalidate import revalidate
     from latency.table import load_table
@@ -165,6 +167,7 @@ def validate(
     use_adb(adb)
     with Store(output_folder(out) / FILE_NAME, COMPONENTS, must_exist=True) as store:
         table = load_table(store, lut_id)
+        require_own_device(table)
         family, _, preset = table.space.partition("/")
         space = covered_space(table) or open_space(family, preset)
         with OnDevice(device or table.device.device_id, store) as opened:
@@ -175,3 +178,7 @@ def validate(
         command = f"mnas lut build --anew --preset {preset} --device {opened.info.device_id}"
         say(f"mnas: {drift.text()}. Build it anew: {command}")
         raise typer.Exit(GateFailedError.exit_code)
+
+
+lut_compare.register(app)
+lut_exchange.register(app)

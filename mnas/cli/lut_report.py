@@ -78,6 +78,8 @@ def lut_page(
 
 def _notices(table: LatencyTable, coverage: Coverage | None, consistency: Mapping[str, Any] | None) -> list[str]:
     notices = ["SIMULATED device: the numbers are made up."] if table.device.is_simulated else []
+    if table.origin is not None:
+        notices.append(f"This table was not built here: {table.origin.text()}.")
     if table.validation is None:
         notices.append(f"{UNVALIDATED}: nothing says how far this table's predictions are off.")
     if coverage is not None and coverage.present < coverage.reached:
@@ -212,10 +214,9 @@ def _doubt_parts(table: LatencyTable) -> list[Part]:
     parts: list[Part] = [Paragraph(f"{len(doubted)} of {len(table.entries)} entries have a verdict other than ok.")]
     parts += [Table(["segment", "ms [95 %]", "verdict"], rows, align="lrl")] if rows else []
     falling = non_monotone_rows(table)
-    if falling is not None:
-        parts.append(Paragraph(f"{len(falling)} entries fall where they should rise with kernel, channels or pixels."))
-        lines: list[list[Cell]] = [[text] for text in falling[:_MOST_ROWS]]
-        parts += [Table(["non-monotone"], lines)] if lines else []
+    parts.append(Paragraph(f"{len(falling)} entries fall where they should rise with kernel, channels or pixels."))
+    lines: list[list[Cell]] = [[text] for text in falling[:_MOST_ROWS]]
+    parts += [Table(["non-monotone"], lines)] if lines else []
     return parts
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from mnas.cli.number_format import percent
@@ -41,17 +39,16 @@ def tables_result(store: Store) -> Result:
             found = json.loads(row["validation_json"]) if row["validation_json"] else None
             how_good = f"MAPE {percent(found['table']['mape'])}" if found else UNVALIDATED
         by = f" (process {holder.rsplit(':', 2)[1]})" if holder else ""
-        rows.append(
-            [*(row[name] for name in columns[:2]), row["status"] + by, *(row[n] for n in columns[3:]), how_good]
-        )
-    return Result((*columns, "error"), rows, title="latency tables")
+        rest = (*(row[name] for name in columns[3:]), how_good, row["origin"])
+        rows.append([*(row[name] for name in columns[:2]), row["status"] + by, *rest])
+    return Result((*columns, "error", "origin"), rows, title="latency tables")
 
 
-def non_monotone_rows(table: LatencyTable) -> list[str] | None:
-    """Return the entries that fall where they should rise, in words; ``None`` where nothing can tell."""
-    if find_spec("latency.monotone") is None:
-        return None
-    return [str(one) for one in import_module("latency.monotone").non_monotone(table)]
+def non_monotone_rows(table: LatencyTable) -> list[str]:
+    """Return the entries that fall where they should rise, in words."""
+    from latency.monotone import non_monotone
+
+    return [one.text() for one in non_monotone(table)]
 
 
 def error_text(table: LatencyTable) -> str:
@@ -67,7 +64,8 @@ def title_of(table: LatencyTable) -> str:
     info = table.device
     simulated = "SIMULATED " if info.is_simulated else ""
     device = f"{info.model}, {info.runtime} {info.runtime_version}"
-    return f"{simulated}{table.lut_id}: {table.space} on {device}, {error_text(table)}"
+    origin = f", {table.origin.text()}" if table.origin else ""
+    return f"{simulated}{table.lut_id}: {table.space} on {device}, {error_text(table)}{origin}"
 
 
 def coverage_text(coverage: Coverage | None, table: LatencyTable) -> str:
@@ -116,8 +114,8 @@ def entries_result(table: LatencyTable, consistency: Mapping[str, Any] | None) -
         coverage_text(coverage, table),
         f"prediction = {table.calibration.formula()}; {error_text(table)}",
         f"verdicts of the entries: {', '.join(f'{count} {name}' for name, count in verdicts.most_common())}",
-        *([] if falling is None else [f"entries that fall where they should rise: {len(falling) or 'none'}"]),
-        *(falling or [])[:5],
+        f"entries that fall where they should rise: {len(falling) or 'none'}",
+        *falling[:5],
         *consistency_notes(consistency),
     ]
     document = {
@@ -145,6 +143,7 @@ def table_document(table: LatencyTable) -> dict[str, Any]:
         "calibration": table.calibration.to_json(),
         "is_validated": table.validation is not None,
         "validation": table.validation.to_json() if table.validation else None,
+        "origin": table.origin.to_json() if table.origin else None,
     }
 
 

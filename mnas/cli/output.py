@@ -152,7 +152,15 @@ def emit_all(results: Sequence[Result], output_format: Format, file: Path | None
     Raises:
         ConfigError: ``CFG07``: the file cannot be written.
     """
-    text = render_all(results, output_format)
+    write_result(render_all(results, output_format), file)
+
+
+def write_result(text: str, file: Path | None) -> None:
+    """Write a text that is the result like `emit` writes one.
+
+    Raises:
+        ConfigError: ``CFG07``: the file cannot be written.
+    """
     if file is None:
         sys.stdout.write(_encodable(text, sys.stdout.encoding))
         return

@@ -51,6 +51,9 @@ def search(
     finalists: Annotated[int | None, _option("--finalists", text="Networks trained longer and exported (8).")] = None,
     finalist_seeds: Annotated[int | None, _option("--finalist-seeds", text="Seeds of each finalist (2).")] = None,
     lut: Annotated[str | None, _option("--lut", text="Id of a finished latency table to use.")] = None,
+    allow_foreign_lut: Annotated[
+        bool | None, _option("--allow-foreign-lut", text="Use that table even if it is of another device.")
+    ] = None,
     lut_mode: Annotated[str | None, _option("--lut-mode", text="accurate (default) or fast.")] = None,
     lut_rounds: Annotated[int | None, _option("--lut-rounds", text="Visits of each segment (6).")] = None,
     lut_calibration: Annotated[int | None, _option("--lut-calibration", text="Networks to calibrate on (12).")] = None,

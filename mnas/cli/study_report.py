@@ -165,7 +165,7 @@ def _table_parts(table: LatencyTable, networks: list[dict[str, Any]]) -> list[Pa
         Figure(figure, "The table was neither built from nor calibrated on the validation networks."),
     ]
     if table.validation is None:
-        return [*parts, Paragraph("NOT VALIDATED: do not rely on these predictions.")]
+        return [*parts, Paragraph("UNVALIDATED: do not rely on these predictions.")]
     names = (
         ("this table", "table"),
         ("its plain sum", "plain_sum"),
@@ -221,8 +221,9 @@ def _provenance_parts(result: StudyResult, table: LatencyTable | None) -> list[P
     pairs: list[tuple[str, Cell]] = [("study", result.study_id), ("latency table", result.lut_id)]
     if table is not None:
         info = table.device
+        foreign = result.foreign_lut
         pairs += [
-            ("device", f"{info.model}, {info.os_build}"),
+            ("device of the table" + (" (FOREIGN)" if foreign else ""), f"{info.model}, {info.os_build}"),
             ("runtime", f"{info.runtime} {info.runtime_version}, {info.threads} thread(s), {info.delegate}"),
             ("device key", table.device_key[:16]),
         ]

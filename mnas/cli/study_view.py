@@ -39,7 +39,10 @@ def front_result(result: StudyResult) -> Result:
                 ", ".join(marks),
             ]
         )
-    return Result(_COLUMNS, rows, study_document(result), f"{result.study_id} ({result.status})", notes_of(result))
+    title = f"{result.study_id} ({result.status})"
+    if result.foreign_lut:
+        title += f", predicted by a FOREIGN table of {result.foreign_lut.device}"
+    return Result(_COLUMNS, rows, study_document(result), title, notes_of(result))
 
 
 def notes_of(result: StudyResult) -> list[str]:
@@ -73,6 +76,7 @@ def study_document(result: StudyResult) -> dict[str, Any]:
         "config": result.config.model_dump(),
         "versions": result.versions,
         "lut_id": result.lut_id,
+        "foreign_lut": result.foreign_lut.to_json() if result.foreign_lut else None,
         "goal": result.goal.to_json() if result.goal else None,
         "seed_noise": result.seed_noise,
         "generations": list(result.generations),

@@ -31,6 +31,7 @@ OTHER = {
     "finalists": 3,
     "finalist_seeds": 1,
     "lut": "lut1",
+    "allow_foreign_lut": True,
     "lut_mode": "fast",
     "lut_rounds": 9,
     "lut_calibration": 5,

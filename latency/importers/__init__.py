@@ -1,0 +1,1 @@
+"""Tables that others measured: their YAML files read without trust, and written."""
