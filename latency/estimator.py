@@ -42,7 +42,7 @@ class LatencyEstimate:
     def interval_ms(self, level: float) -> tuple[float, float]:
         """Return the interval that holds a measurement with probability ``level``, 0..1."""
         half = NormalDist().inv_cdf((1 + level) / 2) * self.sd_ms
-        return self.ms - half, self.ms + half
+        return max(0.0, self.ms - half), self.ms + half
 
     def probability_within(self, target_ms: float) -> float:
         """Return the probability that a session measures the network at no more than ``target_ms``."""

@@ -29,8 +29,9 @@ from mnas.store import Store
 COMPONENTS = (DEVICES, LATENCY)
 """What a store must be opened with for this module."""
 
-_ROUNDS_PER_LAUNCH = 3
-"""Of a table's build, so that its few rounds are of two processes or more: each places its models anew in memory."""
+_SHORT_VISITS: dict[str, Any] = {"visit_ms": 2.5, "reference_every": 12, "rounds_per_launch": 3}
+"""Of a table's build on a host. A run knows little that its visit does not, so many short visits tell most; there are
+whole networks in every round, so that references may be fewer; and its few rounds shall be of two processes."""
 
 
 def lut_settings(mode: Mode, rounds: int, calibration: int, validation: int, device: str = "host") -> LutSettings:
@@ -39,8 +40,8 @@ def lut_settings(mode: Mode, rounds: int, calibration: int, validation: int, dev
     Raises:
         ConfigError: Not a device spec.
     """
-    usual = protocol_for(DeviceSpec.parse(device).kind)
-    protocol = replace(usual, rounds=rounds, rounds_per_launch=min(usual.rounds_per_launch, _ROUNDS_PER_LAUNCH))
+    kind = DeviceSpec.parse(device).kind
+    protocol = replace(protocol_for(kind), rounds=rounds, **(_SHORT_VISITS if kind == "host" else {}))
     return LutSettings(mode, protocol, calibration, validation)
 
 

@@ -17,7 +17,7 @@ from mnas.seeding import named_rng
 from mnas.segments import Segment
 from mnas.space import Genome, SearchSpace
 
-NETWORK_VISITS = 4
+NETWORK_VISITS = 3
 """Whole networks are few and everything is scaled by them, so each is visited so often a round, beside the probes."""
 _SECONDS_PER_VISIT = 0.008
 _SECONDS_PER_MODEL = 0.045

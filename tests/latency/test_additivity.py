@@ -1,0 +1,77 @@
+"""The verdict on sums: on made-up devices that add up, and on ones that do not."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latency.additivity import judge_additivity
+from mnas.errors import LutError
+
+RNG = np.random.default_rng(0)
+SUMS = RNG.uniform(5, 20, 30)
+NOISE = RNG.standard_normal(30)
+
+
+@given(st.floats(0.1, 10))
+def test_sums_that_scale_are_additive(scale):
+    found = judge_additivity(SUMS, scale * SUMS * np.exp(0.01 * NOISE))
+    assert (found.verdict, found.use) == ("additive", "latency table")
+    assert found.sum_error < 0.02 < 0.3 < found.constant_error
+    assert found.sum_share == pytest.approx(1 / scale, rel=0.02)
+    assert found.kendall_tau > 0.9
+    assert "additive here" in found.sentence() and "not additive" not in found.sentence()
+
+
+def test_sums_that_say_little_are_not():
+    measured = SUMS * np.exp(0.3 * NOISE)
+    found = judge_additivity(SUMS, measured)
+    assert (found.verdict, found.use) == ("not additive", "measured networks")
+    told = judge_additivity(SUMS, measured, alternatives={"operator model": 0.03, "residual": 0.2})
+    assert (told.verdict, told.use) == ("not additive", "operator model")
+    assert "not additive here, use operator model" in told.sentence()
+    assert "3.0%" in told.sentence() and f"{found.sum_error:.1%}" in told.sentence()
+    assert judge_additivity(SUMS, measured, alternatives={"operator model": 0.15}).use == "measured networks"
+
+
+def test_networks_that_are_all_alike_prove_nothing():
+    # Off by 3 % is little, but saying the same of all networks is off by no more.
+    found = judge_additivity(10 + 0.01 * SUMS, 10 * np.exp(0.03 * NOISE))
+    assert found.sum_error < 0.05
+    assert found.verdict == "not additive"
+
+
+def test_something_clearly_better_is_named_even_where_sums_are_good():
+    measured = SUMS * np.exp(0.03 * NOISE)
+    assert judge_additivity(SUMS, measured, alternatives={"other": 0.01}).use == "other"
+    assert judge_additivity(SUMS, measured, alternatives={"other": 0.029}).use == "latency table"
+    assert judge_additivity(SUMS, measured, alternatives={"other": 0.01}).verdict == "additive"
+
+
+def test_a_calibrations_own_error_is_taken_at_its_word():
+    measured = SUMS + 5
+    assert judge_additivity(SUMS, measured).verdict == "not additive"
+    found = judge_additivity(SUMS, measured, sum_error=0.001)
+    assert (found.verdict, found.sum_error) == ("additive", 0.001)
+
+
+def test_the_left_out_error_worked_by_hand():
+    # Of 1, 2 and 4 ms with sums all 1, each is told by the two others: s = (r + r') / (r^2 + r'^2), r = 1 / ms.
+    found = judge_additivity([1, 1, 1], [1, 2, 4])
+    errors = [0.75 / (0.25 + 0.0625) - 1, 0.5 * 1.25 / (1 + 0.0625) - 1, 0.25 * 1.5 / (1 + 0.25) - 1]
+    assert found.sum_error == pytest.approx(np.sqrt(np.mean(np.square(errors))))
+    assert found.sum_error == pytest.approx(found.constant_error)
+
+
+def test_with_few_networks_nothing_is_said():
+    found = judge_additivity(SUMS[:5], SUMS[:5])
+    assert found.verdict == "unknown"
+    assert "not known" in found.sentence()
+    assert judge_additivity(SUMS[:6], SUMS[:6]).verdict == "additive"
+    with pytest.raises(LutError, match="LUT31"):
+        judge_additivity([1.0], [1.0])
+
+
+def test_the_verdict_is_json():
+    value = judge_additivity(SUMS, SUMS).to_json()
+    assert value["verdict"] == "additive" and value["networks"] == 30
