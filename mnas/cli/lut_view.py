@@ -51,7 +51,7 @@ def non_monotone_rows(table: LatencyTable) -> list[str] | None:
     """Return the entries that fall where they should rise, in words; ``None`` where nothing can tell."""
     if find_spec("latency.monotone") is None:
         return None
-    return [str(one) for one in import_module("latency.monotone").non_monotone(table)]
+    return [one.text() for one in import_module("latency.monotone").non_monotone(table)]
 
 
 def error_text(table: LatencyTable) -> str:
