@@ -113,6 +113,16 @@ class Phones:
         groups = [float(np.nanmean(error[self.held_out == group])) for group in range(self.held_out.max() + 1)]
         return float(np.nanmean(error)), groups, float(np.nanmax(error))
 
+    def coverage(self, device: str) -> float:
+        """Return the share of held-out networks within the 95 % interval of the operator model."""
+        measured, inside = self.latencies(device), []
+        for group in range(self.held_out.max() + 1):
+            model = self.fit(device, measured, np.isfinite(measured) & (self.held_out != group))
+            test = np.flatnonzero(np.isfinite(measured) & (self.held_out == group))
+            estimates = model.estimate([self.operators[i] for i in test])
+            inside += [one.low_ms <= ms <= one.high_ms for one, ms in zip(estimates, measured[test], strict=True)]
+        return float(np.mean(inside))
+
 
 def _predict_all(model: OperatorModel, networks: Sequence[Sequence[Operator]]) -> FloatArray:
     return np.array([model.predict(operators) for operators in networks])
@@ -198,8 +208,12 @@ def _full(phones: Phones, devices: Sequence[str], main_devices: tuple[str, str])
         figures |= {f"{device} mape": mape, f"{device} mape_by_group": groups, f"{device} worst_network": worst}
         for name, predict in methods.items():
             figures[f"{device} {name}_mape"] = phones.held_out_error(device, predict)[0]
-        if device not in main_devices:
+        if device in main_devices:
+            figures[f"{device} coverage_95"] = phones.coverage(device)
+        else:
             rest[device] = mape
+    if not rest:
+        return figures
     worst_device = max(rest, key=lambda device: rest[device])
     return figures | {
         "other_core_sets": len(rest),

@@ -45,9 +45,9 @@ class Operator:
 
     Attributes:
         kind: ``conv`` (dense, kernel over 1), ``depthwise``, ``grouped``, ``pointwise`` (dense, kernel 1), ``linear``,
-            ``global_pool`` (an average before the classifier), ``squeeze`` (the average of squeeze-and-excitation),
-            ``average_pool``, ``max_pool``, ``concat``, ``add``, ``scale`` (features times a gate), ``rearrange`` (slice,
-            shuffle) or ``activation`` (one that is not fused).
+            ``global_pool`` (an average before the classifier), ``squeeze`` (that of squeeze-and-excitation),
+            ``average_pool``, ``max_pool``, ``concat``, ``add``, ``scale`` (features times a gate), ``rearrange``
+            (slice, shuffle) or ``activation`` (one that is not fused).
         in_pixels: Height times width that it reads, explicit padding included.
         out_pixels: Height times width of its output.
         in_channels: Channels that it reads.

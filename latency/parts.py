@@ -56,7 +56,8 @@ class OperatorParts:
 
     def split(self, networks: Sequence[Network]) -> FloatArray:
         """Return the parts in milliseconds, shape (networks, features)."""
-        return feature_matrix([operators_in(network) for network in networks]) * np.array(self._model.costs)
+        features = feature_matrix([operators_in(network) for network in networks])
+        return np.asarray(features * np.array(self._model.costs))
 
     def to_json(self) -> dict[str, Any]:
         """Return the model as JSON."""
@@ -99,7 +100,7 @@ class TableParts:
                 fix="give the operator model of a device instead",
             )
         self._table.parts(network)  # names the entries that are missing
-        return np.sum([self._entry(segment) for segment in segments_of(network)], axis=0)
+        return np.asarray(np.sum([self._entry(segment) for segment in segments_of(network)], axis=0))
 
     def _entry(self, segment: Segment) -> FloatArray:
         if segment not in self._known:

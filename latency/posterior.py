@@ -42,8 +42,8 @@ class Spread:
         return np.repeat([self.factors**2, self.extras**2], parts)
 
 
-SPREADS = tuple(Spread(*one) for one in product((0.1, 0.2, 0.4, 0.8, 1.6), (0.002, 0.005, 0.01), (0.015, 0.03, 0.06)))
-MIDDLE = Spread(0.4, 0.005, 0.03)
+SPREADS = tuple(Spread(*one) for one in product((0.1, 0.2, 0.4, 0.8, 1.6), (0.003, 0.03, 0.3), (0.015, 0.03, 0.06)))
+MIDDLE = Spread(0.4, 0.03, 0.03)
 """By which networks are chosen: what to measure next must not hang on what the first ones happened to say."""
 
 
@@ -69,7 +69,7 @@ class Posterior:
         """Return the SD of each prediction's relative error, shape (networks,)."""
         predicted = np.maximum(self.predict(rows), np.finfo(float).tiny)
         variance = np.einsum("ij,jk,ik->i", rows, self.covariance, rows) / predicted**2
-        return np.sqrt(np.maximum(variance, 0.0) + self.noise**2)
+        return np.asarray(np.sqrt(np.maximum(variance, 0.0) + self.noise**2))
 
 
 def centre_of(columns: int) -> FloatArray:

@@ -54,7 +54,7 @@ class OperatorModel:
     Attributes:
         device_key: The device that it speaks of.
         costs: In the order of `FEATURE_NAMES`; none is negative.
-        relative_sd: SD of a prediction's relative error, as cross-validation saw it; a cautious tenth where none was made.
+        relative_sd: SD of a prediction's relative error, as cross-validation saw it; a tenth where none was made.
         networks: How many it was fitted on.
     """
 
@@ -128,8 +128,8 @@ class OperatorModel:
         if not isinstance(costs, Mapping) or set(costs) != set(FEATURE_NAMES):
             raise refuse_file(costs, f"its features must be {', '.join(FEATURE_NAMES)}")
         found = require_numbers([costs[name] for name in FEATURE_NAMES])
-        spread = float(require_numbers([value["relative_sd"]])[0])
-        return cls(str(value["device_key"]), tuple(found.tolist()), spread, int(require_numbers([value["networks"]])[0]))
+        spread, networks = require_numbers([value["relative_sd"], value["networks"]]).tolist()
+        return cls(str(value["device_key"]), tuple(found.tolist()), spread, int(networks))
 
 
 def fit_costs(
@@ -209,5 +209,3 @@ def require_numbers(values: Sequence[Any]) -> FloatArray:
 def refuse_file(value: object, why: str) -> LutError:
     """Return the error for a file that is no latency model of this version."""
     return LutError("LUT32", "not a latency model of this version", value=value, why=why, fix="fit the model anew")
-
-

@@ -54,7 +54,8 @@ class ResidualCorrection:
             predicted_ms: What the calibrated table says.
             parts: As `latency.parts.TableParts` splits the networks, shape (networks, features).
         """
-        return np.asarray(predicted_ms) * np.exp((_shares(parts) - np.array(self.means)) @ np.array(self.weights))
+        off = (_shares(parts) - np.array(self.means)) @ np.array(self.weights)
+        return np.asarray(np.asarray(predicted_ms) * np.exp(off))
 
     def to_json(self) -> dict[str, Any]:
         """Return the correction as JSON; weights and means by feature."""

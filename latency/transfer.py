@@ -89,7 +89,7 @@ def transfer(
         budget: Most networks to measure, those known included; with 0 the other device's latencies are all there is.
         target_error: Mean absolute relative error at which to stop.
         like: Indices of candidates like those to be predicted; all without.
-        known: Latencies that were measured before, by index.
+        known: Latencies that were measured before, by index; they come first, in their order.
 
     Raises:
         LutError: ``LUT33``: no candidates, nothing could be measured, or a measurement that is no latency.

@@ -118,7 +118,7 @@ def test_nonnegative_least_squares_worked_by_hand(first, second):
     columns, none = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 2.0]]), np.zeros(2)
     found = fit_ridge(columns, columns @ [first, second], np.ones(3), none, 1.0, none)
     np.testing.assert_allclose(found, [first, second])
-    # The second column could only help with a negative cost, so it gets none: then (1 - x)^2 + (1 - x / 0.5)^2 is least.
+    # The second column could help with a negative cost alone, so it gets none: (1 - x)^2 + (1 - 2 x)^2 is least.
     falling = fit_ridge(np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([1.0, 0.5]), np.ones(2), none, 100.0, none)
     np.testing.assert_allclose(falling, [3 / 5, 0], atol=1e-12)
 

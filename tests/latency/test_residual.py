@@ -28,7 +28,9 @@ def test_what_the_shares_tell_is_taken_off(seed):
     found = fit_correction(predicted[:24], measured[:24], parts[:24])
     assert found.pays
     assert found.cv_error < 0.5 * found.plain_cv_error
-    before, after = (np.abs(np.log(measured[24:] / one)) for one in (predicted[24:], found.apply(predicted, parts)[24:]))
+    before, after = (
+        np.abs(np.log(measured[24:] / one)) for one in (predicted[24:], found.apply(predicted, parts)[24:])
+    )
     assert after.mean() < 0.5 * before.mean()
 
 

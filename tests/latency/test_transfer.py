@@ -46,7 +46,9 @@ def operator_table():
     """A table whose entries are sums over operators, each off by its own few percent."""
     table, rng = made_up_table(SPACE), np.random.default_rng(4)
     for segment in table.entries:
-        ms = FIRST.predict(operators_of(layers_of_blocks(segment.blocks, segment.in_shape_chw))) * float(rng.uniform(0.97, 1.03))
+        ms = FIRST.predict(operators_of(layers_of_blocks(segment.blocks, segment.in_shape_chw))) * float(
+            rng.uniform(0.97, 1.03)
+        )
         table.entries[segment] = LutEntry(ms, ms, ms, 10, "ok")
     return table
 
