@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from latency.operators import Network
 from latency.parts import Parts, parts_of
-from latency.posterior import Posterior, learn, next_choice
-from latency.predictor import OperatorModel
+from latency.posterior import Posterior, learn, log_evidence, next_choice
+from latency.predictor import OperatorModel, require_latencies
 from latency.table import LatencyTable
 from latency.transferred import TransferredModel, rows_of, sizes_of
 from mnas.errors import LutError
@@ -26,6 +26,30 @@ _MEAN_OF_ABSOLUTE = float(np.sqrt(2 / np.pi))
 FloatArray = npt.NDArray[np.float64]
 StoppedBy = Literal["target", "budget", "candidates"]
 N = TypeVar("N", bound=Network)
+
+
+Prior = OperatorModel | LatencyTable | Parts
+"""What is known of another device."""
+
+
+def closest_prior(priors: Sequence[Prior], networks: Sequence[Network], measured_ms: Sequence[float]) -> int:
+    """Return the index of the device that makes a few measurements of the new one most probable.
+
+    Args:
+        priors: What is known of other devices; one at least.
+        networks: Measured on the new device.
+        measured_ms: Latencies.
+
+    Raises:
+        LutError: ``LUT31``: fewer than 2 networks, lengths that differ, or a latency that is none. ``LUT02``: a table
+            lacks entries of a network.
+    """
+    measured = require_latencies(measured_ms, len(networks))
+    evidence = []
+    for prior in priors:
+        parts = parts_of(prior)
+        evidence.append(log_evidence(rows_of(parts, sizes_of(parts, networks), networks), measured))
+    return int(np.argmax(evidence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +93,7 @@ class TransferResult:
 
 
 def transfer(
-    prior: OperatorModel | LatencyTable | Parts,
+    prior: Prior,
     candidates: Sequence[N],
     measure: Callable[[N], float | None],
     *,

@@ -15,7 +15,7 @@ from latency.posterior import MIDDLE, SPREADS, learn, next_choice
 from latency.predictor import OperatorModel
 from latency.table import LutEntry
 from latency.testing import LatencyEstimatorConformance, made_up_table
-from latency.transfer import transfer
+from latency.transfer import closest_prior, transfer
 from latency.transferred import TransferredModel, rows_of
 from latency.validation import errors_of
 from mnas.errors import LutError
@@ -185,6 +185,18 @@ def test_a_measurement_that_is_none_is_refused(measured):
 def test_nothing_to_measure_is_refused(candidates):
     with pytest.raises(LutError, match="LUT33"):
         transfer(FIRST, candidates, lambda _: None, device_key="d")
+
+
+def test_the_device_most_like_the_new_one_is_found():
+    rng = np.random.default_rng(5)
+    others = [OperatorModel(f"other{i}", tuple(rng.uniform(0.2, 5, len(FEATURE_NAMES)))) for i in range(3)]
+    near = OperatorModel("near", tuple(7 * FIRST_COSTS * FACTORS * rng.uniform(0.9, 1.1, len(FEATURE_NAMES))))
+    measured = [second_ms(network) for network in CANDIDATES[:6]]
+    for place in range(4):
+        priors = [*others[:place], near, *others[place:]]
+        assert closest_prior(priors, CANDIDATES[:6], measured) == place
+    with pytest.raises(LutError, match="LUT31"):
+        closest_prior(others, CANDIDATES[:1], measured[:1])
 
 
 def test_parts_of_a_table_add_up_to_its_sum():
