@@ -124,12 +124,9 @@ class OperatorModel:
             LutError: ``LUT32``: another schema, features that differ from those of this version, or no numbers.
         """
         require_schema(value, SCHEMA, ("device_key", "costs", "relative_sd", "networks"))
-        costs = value["costs"]
-        if not isinstance(costs, Mapping) or set(costs) != set(FEATURE_NAMES):
-            raise refuse_file(costs, f"its features must be {', '.join(FEATURE_NAMES)}")
-        found = require_numbers([costs[name] for name in FEATURE_NAMES])
+        costs = require_by_feature(value["costs"])
         spread, networks = require_numbers([value["relative_sd"], value["networks"]]).tolist()
-        return cls(str(value["device_key"]), tuple(found.tolist()), spread, int(networks))
+        return cls(value["device_key"], tuple(costs.tolist()), spread, int(networks))
 
 
 def fit_costs(
@@ -183,27 +180,41 @@ def require_schema(value: Mapping[str, Any], schema: str, names: Sequence[str]) 
     """Check a file's schema and that it has all its keys.
 
     Raises:
-        LutError: ``LUT32``: another schema, or keys that are missing.
+        LutError: ``LUT32``: another schema, keys that are missing, or a ``device_key`` that is no text.
     """
     if not isinstance(value, Mapping) or value.get("schema") != schema:
         raise refuse_file(value.get("schema") if isinstance(value, Mapping) else value, f"its schema must be {schema}")
     missing = [name for name in names if name not in value]
     if missing:
         raise refuse_file(sorted(value), f"{', '.join(missing)} are missing")
+    if not isinstance(value.get("device_key", ""), str):
+        raise refuse_file(value["device_key"], "its device_key must be a text")
 
 
-def require_numbers(values: Sequence[Any]) -> FloatArray:
-    """Return numbers as an array.
+def require_numbers(values: Any, *, least: float = 0.0) -> FloatArray:
+    """Return a list of numbers as an array.
 
     Raises:
-        LutError: ``LUT32``: one is not a number, not finite, or negative.
+        LutError: ``LUT32``: no list, or one of it is not a number, not finite, or below the least allowed.
     """
-    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
-        raise refuse_file(values, "each must be a number")
-    found = np.array(values, dtype=float)
-    if not (np.all(np.isfinite(found)) and np.all(found >= 0)):
-        raise refuse_file(values, "each must be finite and not negative")
+    are_numbers = isinstance(values, list) and all(
+        isinstance(one, int | float) and not isinstance(one, bool) for one in values
+    )
+    found = np.array(values if are_numbers else [np.nan], dtype=float)
+    if not (np.all(np.isfinite(found)) and np.all(found >= least)):
+        raise refuse_file(values, f"each must be a finite number, at least {least:g}")
     return found
+
+
+def require_by_feature(values: Any, *, least: float = 0.0) -> FloatArray:
+    """Return numbers by feature as an array, in the order of `FEATURE_NAMES`.
+
+    Raises:
+        LutError: ``LUT32``: other features than those of this version, or numbers as for `require_numbers`.
+    """
+    if not isinstance(values, Mapping) or set(values) != set(FEATURE_NAMES):
+        raise refuse_file(values, f"its features must be {', '.join(FEATURE_NAMES)}")
+    return require_numbers([values[name] for name in FEATURE_NAMES], least=least)
 
 
 def refuse_file(value: object, why: str) -> LutError:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latency.operator_features import FEATURE_NAMES
-from latency.predictor import refuse_file, require_latencies, require_schema
+from latency.predictor import require_by_feature, require_latencies, require_numbers, require_schema
 
 SCHEMA = "mnas.residual_correction/1"
 FEWEST_NETWORKS = 8
@@ -71,13 +71,9 @@ class ResidualCorrection:
         """
         names = ("weights", "means", "networks", "plain_cv_error", "cv_error")
         require_schema(value, SCHEMA, names)
-        if any(list(value[name]) != list(FEATURE_NAMES) for name in ("weights", "means")):
-            raise refuse_file(value["weights"], f"its features must be {', '.join(FEATURE_NAMES)}")
-        weights, means = (tuple(map(float, value[name].values())) for name in ("weights", "means"))
-        if not np.all(np.isfinite([*weights, *means])):
-            raise refuse_file(value["weights"], "each must be finite")
-        errors = float(value["plain_cv_error"]), float(value["cv_error"])
-        return cls(weights, means, int(value["networks"]), *errors)
+        weights, means = (require_by_feature(value[name], least=-np.inf).tolist() for name in ("weights", "means"))
+        networks, *errors = require_numbers([value["networks"], value["plain_cv_error"], value["cv_error"]]).tolist()
+        return cls(tuple(weights), tuple(means), int(networks), *errors)
 
 
 def fit_correction(

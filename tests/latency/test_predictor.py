@@ -156,6 +156,7 @@ def test_a_model_survives_json():
         {"relative_sd": float("nan")},
         {"relative_sd": "0.1"},
         {"networks": -1},
+        {"device_key": 7},
     ],
 )
 def test_other_files_are_refused(change):

@@ -229,15 +229,26 @@ def test_a_transferred_model_survives_json(prior):
     back = TransferredModel.from_json(value, TABLE)
     assert back.estimate(UNSEEN) == model.estimate(UNSEEN)
     assert (back.device_key, back.to_json()) == ("second", model.to_json())
-    with pytest.raises(LutError, match="LUT32"):
-        TransferredModel.from_json(value | {"schema": "other"}, TABLE)
-    with pytest.raises(LutError, match="LUT32"):
-        TransferredModel.from_json(value | {"covariance": [[1.0]]}, TABLE)
-    with pytest.raises(LutError, match="LUT32"):
-        TransferredModel.from_json(value | {"mean": [1.0]}, TABLE)
-    if prior is TABLE:
+
+
+def test_other_files_are_refused():
+    value = transfer(TABLE, CANDIDATES, second_ms, device_key="second", budget=1).model.to_json()
+    ragged = [value["covariance"][0][:-1], *value["covariance"][1:]]
+    changes = [
+        {"schema": "other"},
+        {"device_key": None},
+        {"mean": [1.0]},
+        {"noise": "a"},
+        {"sizes": {"operators": 1.0}},
+    ]
+    changes += [{"covariance": [[1.0]]}, {"covariance": ragged}, {"covariance": None}]
+    changes += [{"parts": None}, {"parts": {"kind": "other", "model": {}}}, {"parts": {"kind": "table"}}]
+    for change in changes:
         with pytest.raises(LutError, match="LUT32"):
-            TransferredModel.from_json(value)
+            TransferredModel.from_json(value | change, TABLE)
+    with pytest.raises(LutError, match=r"LUT32.*needs that table"):
+        TransferredModel.from_json(value)
+    assert TransferredModel.from_json(value, TABLE).device_key == "second"
 
 
 rows = st.integers(0, 10**6).map(lambda seed: np.random.default_rng(seed).uniform(0, 1, (12, 8)))
