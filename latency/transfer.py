@@ -52,6 +52,33 @@ def closest_prior(priors: Sequence[Prior], networks: Sequence[Network], measured
     return int(np.argmax(evidence))
 
 
+def choose_networks(
+    prior: Prior, candidates: Sequence[Network], count: int, *, like: Sequence[int] | None = None
+) -> list[int]:
+    """Return the indices of the networks that `transfer` would measure first, in order.
+
+    The choice does not hang on what is measured, so that all of them can be measured in one session, interleaved, and
+    given to `transfer` as known.
+
+    Args:
+        prior: What is known of the other device.
+        candidates: Networks that may be measured.
+        count: How many to choose, at most as many as there are.
+        like: Indices of candidates like those to be predicted; all without.
+
+    Raises:
+        LutError: ``LUT02``: the other device's table lacks entries of a candidate.
+    """
+    parts = parts_of(prior)
+    rows = rows_of(parts, sizes_of(parts, candidates), candidates)
+    every = range(len(candidates))
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(candidates)):
+        left = [index for index in every if index not in chosen]
+        chosen.append(next_choice(rows, chosen, left, every if like is None else like))
+    return chosen
+
+
 @dataclass(frozen=True, slots=True)
 class TransferStep:
     """One network that was measured.
@@ -124,14 +151,14 @@ def transfer(
     walk = _Walk(parts_of(prior), candidates, measure, list(range(len(candidates))) if like is None else list(like))
     for index, ms in (known or {}).items():
         walk.add(index, ms)
-    stopped_by: StoppedBy = "budget"
-    while len(walk.steps) < budget:
+    stopped_by: StoppedBy | None = None
+    while stopped_by is None:
         if walk.steps and walk.steps[-1].expected_error <= target_error:
             stopped_by = "target"
-            break
-        if not walk.measure_next():
+        elif len(walk.steps) >= budget:
+            stopped_by = "budget"
+        elif not walk.measure_next():
             stopped_by = "candidates"
-            break
     if budget > 0 and not walk.steps:
         raise _nothing("not one candidate could be measured", len(candidates))
     model = TransferredModel(device_key, walk.parts, walk.sizes, walk.posterior)

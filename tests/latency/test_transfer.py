@@ -15,7 +15,7 @@ from latency.posterior import MIDDLE, SPREADS, learn, next_choice
 from latency.predictor import OperatorModel
 from latency.table import LutEntry
 from latency.testing import LatencyEstimatorConformance, made_up_table
-from latency.transfer import closest_prior, transfer
+from latency.transfer import choose_networks, closest_prior, transfer
 from latency.transferred import TransferredModel, rows_of
 from latency.validation import errors_of
 from mnas.errors import LutError
@@ -163,6 +163,24 @@ def test_what_is_known_already_is_not_measured_again():
     )
     assert len(asked) == 2
     assert second.steps == first.steps
+
+
+def test_networks_chosen_beforehand_are_those_that_it_measures():
+    chosen = choose_networks(TABLE, CANDIDATES, 6)
+    asked = transfer(TABLE, CANDIDATES, second_ms, device_key="d", budget=6, target_error=0.0)
+    assert chosen == [step.index for step in asked.steps]
+    known = {index: second_ms(CANDIDATES[index]) for index in chosen}
+    given = transfer(TABLE, CANDIDATES, lambda _: None, device_key="d", budget=6, known=known, target_error=0.0)
+    assert given.steps == asked.steps and given.stopped_by == "budget"
+    assert sorted(choose_networks(TABLE, CANDIDATES[:3], 9)) == [0, 1, 2]
+    assert choose_networks(TABLE, CANDIDATES, 1, like=[7]) == [7]
+
+
+def test_a_target_that_the_last_network_reaches_is_reached():
+    full = transfer(FIRST, CANDIDATES, second_ms, device_key="d", target_error=0.05)
+    exact = transfer(FIRST, CANDIDATES, second_ms, device_key="d", target_error=0.05, budget=len(full.steps))
+    assert full.stopped_by == exact.stopped_by == "target"
+    assert exact.steps == full.steps
 
 
 def test_only_those_like_the_ones_to_be_predicted_count():
