@@ -62,6 +62,12 @@ class DeviceInfo:
         return cls(**value)
 
 
+def differing_fields(first: DeviceInfo, second: DeviceInfo) -> list[str]:
+    """Return the fields that make two devices' keys differ, with both values; none where the keys are equal."""
+    pairs = ((name, getattr(first, name), getattr(second, name)) for name in _KEY_FIELDS)
+    return [f"{name}: {one!r} and {other!r}" for name, one, other in pairs if one != other]
+
+
 class Device(Protocol):
     """Runs models. How often, in which order and what to make of it is the harness's business."""
 

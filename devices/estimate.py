@@ -193,6 +193,21 @@ class RatioEstimator:
         launches = levels.launches[kept]
         return _estimate_of(interquartile_means(logs[kept], self._two_stage(launches)), int(kept.sum()), launches)
 
+    def draws(self, runs: Runs, count: int) -> Floats:
+        """Return so many of the resampled latencies, milliseconds, spread like the interval; NaN where there is none.
+
+        Models that were measured in the same rounds are resampled in the same way: draw ``i`` of one goes with draw
+        ``i`` of the other.
+        """
+        ids = np.unique(runs.rounds)
+        levels = self._levels(ids)
+        logs = levels.at_nominal(runs.round_logs(ids))
+        kept = np.isfinite(logs)
+        found = interquartile_means(logs[kept], self._two_stage(levels.launches[kept]))
+        clusters = _clusters(int(kept.sum()), levels.launches[kept])
+        widening = math.sqrt(clusters / (clusters - 1)) if clusters > 1 else math.nan
+        return np.asarray(np.exp(found[0] + (found[1 : count + 1] - found[0]) * widening))
+
     def ratio(self, runs: Runs, to: Runs) -> Estimate:
         """Return how long one model takes over how long another does, from the rounds that both were in.
 
@@ -270,6 +285,12 @@ def _middle(logs: Floats) -> float:
 _FEWEST_ROUNDS = 3
 
 
+def _clusters(rounds: int, launches: Ints) -> int:
+    """Return what was drawn first: launches, or rounds where there is one launch."""
+    found = len(np.unique(launches))
+    return found if found > 1 else rounds
+
+
 def _estimate_of(logs: Floats, rounds: int, launches: Ints, *, is_widened: bool = False) -> Estimate:
     """Turn logarithms, the first of the session as it was and the others resampled, into an estimate.
 
@@ -279,8 +300,7 @@ def _estimate_of(logs: Floats, rounds: int, launches: Ints, *, is_widened: bool 
     finite = logs[1:][np.isfinite(logs[1:])]
     if rounds < _FEWEST_ROUNDS or len(finite) < len(logs) / 2 or not math.isfinite(value):
         return Estimate(value, None, math.nan)
-    clusters = len(np.unique(launches))
-    clusters = clusters if clusters > 1 else rounds
+    clusters = _clusters(rounds, launches)
     widening = 1.0 if is_widened else math.sqrt(clusters / (clusters - 1))
     low, high = (np.quantile(finite, [0.025, 0.975]) - logs[0]) * widening
     # A quantile of few runs has few values; the interval must at least hold the estimate itself.

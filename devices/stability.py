@@ -118,14 +118,22 @@ def judge_references(
 def judge_heat(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Return the reasons to call a session throttled, from a device's conditions in order of time.
 
-    Read are ``throttle_count`` (how often the processor has slowed itself down since its start) and ``thermal_status``
-    (Android's 0 none, 1 light, 2 moderate, 3 severe ...); a device that tells neither is never called throttled.
+    Read are ``throttle_count`` (how often the processor has slowed itself down since its start), ``thermal_status``
+    (Android's 0 none, 1 light, 2 moderate, 3 severe ...) and ``unread_heat_count`` (launches that count though the
+    device, which has a way to tell its heat, did not tell it: it may have slowed itself down). A device that tells none
+    of them is never called throttled.
     """
     reasons = []
-    counts = [int(one["throttle_count"]) for one in conditions if one.get("throttle_count") is not None]
-    if counts and counts[-1] > counts[0]:
-        reasons.append(f"the processor slowed itself down {counts[-1] - counts[0]} times for its heat")
+    if times := _growth(conditions, "throttle_count"):
+        reasons.append(f"the processor slowed itself down {times} times for its heat")
+    if launches := _growth(conditions, "unread_heat_count"):
+        reasons.append(f"during {launches} launches the device did not tell whether heat slowed it down")
     worst = max((int(one.get("thermal_status") or 0) for one in conditions), default=0)
     if worst >= _MODERATE:
         reasons.append(f"thermal status {worst}: the device slows itself down")
     return tuple(reasons)
+
+
+def _growth(conditions: Sequence[Mapping[str, Any]], name: str) -> int:
+    counts = [int(one[name]) for one in conditions if one.get(name) is not None]
+    return max(counts[-1] - counts[0], 0) if counts else 0

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import sqrt
 
-from devices.measurement import Measurement
+import numpy as np
+
 from latency.calibration import Calibration, calibrate
+from latency.draws import table_draws
 from latency.key import segment_key, segment_to_json
 from latency.plan import LutPlan
 from latency.probes import Probe, SegmentProbes
+from latency.records import Measured
 from latency.table import LutEntry, block_params
-from latency.validation import MeasuredNetworks, validate
+from latency.uncertainty import TableDraws, Uncertainty, uncertainty_of
+from latency.validation import MeasuredNetworks, Validation, validate
 from mnas.counts import total_macs
 from mnas.errors import LutError
 from mnas.jsonio import canonical_json
@@ -22,33 +25,32 @@ from mnas.segments import Segment, segments_of
 from mnas.space import Genome
 from mnas.store import Store
 
-Measured = Mapping[Probe | Genome, Measurement]
+_Z95 = 1.96
+
+Found = Mapping[Probe | Genome, Measured]
 
 
-def _entry(parts: SegmentProbes, measured: Measured) -> LutEntry | None:
+def _entry(parts: SegmentProbes, measured: Found) -> LutEntry | None:
     """Return ``main - sum(edges) / 2`` with the interval of the difference, or ``None`` where a part has no number."""
-    shares: dict[Probe, float] = {parts.main: 1.0}
-    for edge in parts.edges:  # both edges may be one and the same probe, and then err alike
-        shares[edge] = shares.get(edge, 0.0) - 0.5
-    latency, variance, verdict = 0.0, 0.0, "ok"
-    for probe, share in shares.items():
-        measurement = measured[probe]
-        if measurement.latency_ms is None or measurement.interval_ms is None:
+    latency, drawn, verdict = 0.0, np.zeros(1), "ok"
+    for probe, share in ((parts.main, 1.0), *((edge, -0.5) for edge in parts.edges)):
+        found = measured[probe].measurement
+        if found.latency_ms is None or found.interval_ms is None:
             return None
-        low, high = measurement.interval_ms
-        latency += share * measurement.latency_ms
-        variance += (share * (high - low) / 2) ** 2
-        verdict = measurement.verdict if verdict == "ok" else verdict
-    half = sqrt(variance)
-    return LutEntry(latency, latency - half, latency + half, len(measured[parts.main].samples_ms), verdict)
+        latency += share * found.latency_ms
+        drawn = drawn + share * measured[probe].draws_ms
+        verdict = found.verdict if verdict == "ok" else verdict
+    half = _Z95 * float(np.nanstd(drawn))
+    samples = len(measured[parts.main].measurement.samples_ms)
+    return LutEntry(latency, latency - half, latency + half, samples, verdict)
 
 
-def _entries(plan: LutPlan, measured: Measured) -> dict[Segment, LutEntry]:
+def _entries(plan: LutPlan, measured: Found) -> dict[Segment, LutEntry]:
     entries, failed = {}, []
     for segment, parts in plan.segments.items():
         entry = _entry(parts, measured)
         if entry is None:
-            reasons = [reason for probe in (parts.main, *parts.edges) for reason in measured[probe].reasons]
+            reasons = [reason for probe in (parts.main, *parts.edges) for reason in measured[probe].measurement.reasons]
             failed.append(f"{segment.label()} ({'; '.join(reasons)})")
         else:
             entries[segment] = entry
@@ -78,10 +80,10 @@ class _NetworkRow:
     high_ms: float
 
 
-def _networks(plan: LutPlan, measured: Measured, entries: Mapping[Segment, LutEntry]) -> list[_NetworkRow]:
+def _networks(plan: LutPlan, measured: Found, entries: Mapping[Segment, LutEntry]) -> list[_NetworkRow]:
     rows = []
     for genome, purpose in plan.networks.items():
-        measurement, architecture = measured[genome], plan.space.decode(genome)
+        measurement, architecture = measured[genome].measurement, plan.space.decode(genome)
         if measurement.latency_ms is None or measurement.interval_ms is None:
             continue
         rows.append(
@@ -110,20 +112,53 @@ def _columns(rows: Sequence[_NetworkRow], purpose: str, calibration: Calibration
     )
 
 
-def _entry_row(lut_id: str, segment: Segment, entry: LutEntry) -> tuple[object, ...]:
+def _draws(plan: LutPlan, measured: Found, rows: Sequence[_NetworkRow], calibration: Calibration) -> TableDraws:
+    networks = []
+    for row in rows:
+        if row.purpose == "calibration":
+            genome = tuple(json.loads(row.genome_json))
+            parts = segments_of(plan.space.decode(genome))
+            networks.append((parts, row.block_params, measured[genome].draws_ms))
+    drawn = {probe: measured[probe].draws_ms for probe in plan.probes}
+    return table_draws(plan.segments, drawn, networks, calibration)
+
+
+def _uncertainty(
+    plan: LutPlan, rows: Sequence[_NetworkRow], calibration: Calibration, draws: TableDraws
+) -> Uncertainty:
+    """Judge by the validation networks, and by those of the calibration as cross-validation saw them."""
+    order = {segment: row for row, segment in enumerate(plan.segments)}
+    costs = draws.costs_ms(np.array([block_params(segment) for segment in plan.segments], dtype=np.float64))
+    errors, variances = [], []
+    for row in rows:
+        parts = segments_of(plan.space.decode(tuple(json.loads(row.genome_json))))
+        drawn = costs[[order[one] for one in parts]].sum(axis=0) + draws.intercepts_ms
+        predicted = calibration.apply(row.sum_ms, row.block_params)
+        is_fitted = row.purpose == "calibration"
+        errors.append(calibration.cv_error if is_fitted else predicted / row.measured_ms - 1)
+        variances.append(float(np.var(drawn)) / predicted**2)
+    return uncertainty_of(errors, variances, [(row.low_ms, row.high_ms) for row in rows])
+
+
+def _entry_row(lut_id: str, segment: Segment, entry: LutEntry, draws: bytes) -> tuple[object, ...]:
     """Return the columns of ``lut_entry``."""
     key, text = segment_key(segment), canonical_json(segment_to_json(segment))
-    return (lut_id, key, text, entry.latency_ms, entry.low_ms, entry.high_ms, entry.samples, entry.verdict)
+    return (lut_id, key, text, entry.latency_ms, entry.low_ms, entry.high_ms, entry.samples, entry.verdict, draws)
 
 
-def finish_table(store: Store, lut_id: str, plan: LutPlan, measured: Measured) -> None:
-    """Work out entries, calibration and validation, and mark the table as ready, all in one transaction.
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """What is worked out of a build's measurements."""
 
-    A table that is ready by then stays as it is.
+    entries: dict[Segment, LutEntry]
+    networks: list[_NetworkRow]
+    calibration: Calibration
+    validation: Validation | None
+    uncertainty: Uncertainty
+    draws: TableDraws
 
-    Raises:
-        LutError: ``LUT05`` segments without a number, ``LUT06`` a calibration that is none.
-    """
+
+def _finished(plan: LutPlan, measured: Found) -> _Finished:
     entries = _entries(plan, measured)
     rows = _networks(plan, measured, entries)
     fitting = [row for row in rows if row.purpose == "calibration"]
@@ -136,23 +171,44 @@ def finish_table(store: Store, lut_id: str, plan: LutPlan, measured: Measured) -
     )
     fitted, held_out = (_columns(rows, purpose, calibration) for purpose in ("calibration", "validation"))
     validation = validate(fitted, held_out) if len(fitted.sums_ms) > 1 and len(held_out.sums_ms) > 1 else None
+    draws = _draws(plan, measured, rows, calibration)
+    return _Finished(entries, rows, calibration, validation, _uncertainty(plan, rows, calibration, draws), draws)
+
+
+def finish_table(store: Store, lut_id: str, plan: LutPlan, measured: Found) -> None:
+    """Work out entries, calibration and validation, and mark the table as ready, all in one transaction.
+
+    A table that is ready by then stays as it is.
+
+    Raises:
+        LutError: ``LUT05`` segments without a number, ``LUT06`` a calibration that is none.
+    """
+    found = _finished(plan, measured)
+    packed = found.draws.pack()
     with store.transaction() as sql:
         if sql.execute("SELECT status FROM lut WHERE lut_id = ?", (lut_id,)).fetchone()["status"] == "ready":
             return  # another process was first, and studies may rest on what it wrote
         sql.executemany(
-            "INSERT INTO lut_entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [_entry_row(lut_id, segment, entry) for segment, entry in entries.items()],
+            "INSERT INTO lut_entry (lut_id, key, segment_json, latency_ms, low_ms, high_ms, samples, verdict, draws) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                _entry_row(lut_id, segment, entry, drawn)
+                for (segment, entry), drawn in zip(found.entries.items(), packed.entries, strict=True)
+            ],
         )
         sql.executemany(
             "INSERT INTO lut_network VALUES (:lut_id, :arch_id, :purpose, :genome_json, :macs, "
             ":block_params, :sum_ms, :measured_ms, :low_ms, :high_ms)",
-            [{"lut_id": lut_id, **asdict(row)} for row in rows],
+            [{"lut_id": lut_id, **asdict(row)} for row in found.networks],
         )
         sql.execute(
-            "UPDATE lut SET status = 'ready', calibration_json = ?, validation_json = ? WHERE lut_id = ?",
+            "UPDATE lut SET status = 'ready', calibration_json = ?, validation_json = ?, uncertainty_json = ?, "
+            "calibration_draws = ? WHERE lut_id = ?",
             (
-                canonical_json(calibration.to_json()),
-                canonical_json(validation.to_json()) if validation else None,
+                canonical_json(found.calibration.to_json()),
+                canonical_json(found.validation.to_json()) if found.validation else None,
+                canonical_json(found.uncertainty.to_json()),
+                packed.calibrations,
                 lut_id,
             ),
         )

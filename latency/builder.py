@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from devices.calibration import ready_harness
 from devices.device import Device, DeviceInfo
 from devices.harness import Harness
-from devices.measurement import Measurement
 from latency.assembly import finish_table
-from latency.plan import NETWORK_ROUNDS_FACTOR, LutPlan
-from latency.probes import Probe, write_network, write_probe
-from latency.records import chunk_measurements, open_sitting, rounds_done, store_visit
+from latency.consistency import check_consistency, common_probes
+from latency.lock import BuildLock
+from latency.plan import LutPlan
+from latency.progress import BuildProgress, Progress
+from latency.records import table_measurements, visits_done
 from latency.table import LatencyTable, load_table
-from mnas.export.artifact import ModelArtifact
+from latency.worker import Item, TableWorker, items_of, pieces_of, visits_of
 from mnas.jsonio import canonical_json
 from mnas.seeding import derive_seed
-from mnas.space import Genome
 from mnas.store import Store, utc_now
 
-CHUNK = 400
-"""Models of one sitting: enough to average over the machine's states, few enough to hold in memory."""
-
-Progress = Callable[[str, int, int], None]
-"""What is being done, how much of it is done, how much there is."""
+CHUNK = 600
+"""Models of one sitting: a whole table at one resolution, so that what disturbs a round disturbs all of it alike, and
+few enough to hold in memory."""
 
 
 def find_table(store: Store, plan: LutPlan, device: DeviceInfo) -> tuple[str, str] | None:
@@ -39,8 +36,81 @@ def find_table(store: Store, plan: LutPlan, device: DeviceInfo) -> tuple[str, st
     return (rows[0]["lut_id"], rows[0]["status"]) if rows else None
 
 
+def begin_table(store: Store, plan: LutPlan, device: DeviceInfo, *, anew: bool) -> str:
+    """Return the id of the table to work on: an unfinished one, or a new one.
+
+    Args:
+        store: Opened with latency's tables; the caller holds the table's `BuildLock`.
+        plan: What to measure.
+        device: On what.
+        anew: Start a new table, whatever is there.
+    """
+    found = None if anew else find_table(store, plan, device)
+    if found:
+        return found[0]
+    identity = plan.identity(device)
+    with store.transaction() as sql:
+        number = sql.execute("SELECT count(*) FROM lut").fetchone()[0]
+        lut_id = f"lut{number + 1}-{identity[:8]}"
+        sql.execute(
+            "INSERT INTO lut (lut_id, identity, created_at_utc, status, space, device_key, device_json, dtype, "
+            "batch, settings_json) VALUES (?, ?, ?, 'building', ?, ?, ?, 'float32', 1, ?)",
+            (
+                lut_id,
+                identity,
+                utc_now(),
+                plan.space.name,
+                device.device_key,
+                canonical_json(device.to_json()),
+                canonical_json(plan.settings.to_json()),
+            ),
+        )
+    return lut_id
+
+
+def progress_of(store: Store, lut_id: str, plan: LutPlan, tell: Progress, devices: int = 1) -> BuildProgress:
+    """Return a counter that starts with what earlier sittings made.
+
+    Args:
+        store: Opened with latency's tables.
+        lut_id: The table.
+        plan: Of the table.
+        tell: Called with every step.
+        devices: How many are at work; each measures the common probes.
+    """
+    total = sum(visits_of(plan, item) for item in items_of(plan))
+    total += (devices - 1) * sum(visits_of(plan, item) for item in common_probes(plan))
+    done = visits_done(store, lut_id)
+    what = f"measuring {len(plan.probes)} probes and {len(plan.networks)} networks, visits"
+    return BuildProgress(tell, what, min(done, total), total, is_shared=devices > 1)
+
+
+def finish(store: Store, lut_id: str, plan: LutPlan, sha256s: Mapping[Item, str], harness: Harness) -> LatencyTable:
+    """Make a table of all that was measured for it, once its devices are found to agree.
+
+    Args:
+        store: Opened with the components of devices and latency.
+        lut_id: The table; one that is ready stays as it is.
+        plan: Of the table.
+        sha256s: File of every model.
+        harness: Of a device of the table.
+
+    Raises:
+        LutError: ``LUT05`` segments without a number, ``LUT06`` a calibration that is none, ``LUT21`` devices that
+            disagree.
+        MeasurementError: The references gave no runs.
+    """
+    rounds = plan.settings.protocol.rounds
+    wanted = {sha256s[item]: rounds for item in items_of(plan)}
+    shared = {sha256s[item]: rounds for item in common_probes(plan)}
+    check_consistency(store, lut_id, harness, shared)
+    found = table_measurements(store, lut_id, harness, wanted)
+    finish_table(store, lut_id, plan, {item: found[sha256] for item, sha256 in sha256s.items()})
+    return load_table(store, lut_id)
+
+
 class LutBuilder:
-    """Builds one table.
+    """Builds one table on one device; `latency.sharing.SharedBuild` does so on several.
 
     Args:
         store: Opened with the components of devices and latency.
@@ -63,86 +133,19 @@ class LutBuilder:
 
         Raises:
             DeviceError: The device is gone.
-            LutError: ``LUT05``: segments that could not be measured; going on tries them again.
+            LutError: ``LUT05``: segments that could not be measured; going on tries them again. ``LUT20``: another
+                process builds the table.
+            StoreError: A visit cannot be kept; going on makes it again.
         """
-        found = None if anew else find_table(self._store, self._plan, self._device.info)
+        store, plan, info = self._store, self._plan, self._device.info
+        found = None if anew else find_table(store, plan, info)
         if found and found[1] == "ready":
-            return load_table(self._store, found[0])
-        lut_id = found[0] if found else self._insert()
-        with tempfile.TemporaryDirectory(prefix="mnas-lut-") as folder:
-            ready = ready_harness(
-                self._device,
-                self._store,
-                Path(folder),
-                self._plan.settings.protocol,
-                rng=np.random.default_rng(derive_seed(self._plan.settings.seed, "visits", lut_id)),
-            )
-            measured: dict[Probe | Genome, Measurement] = {}
-            items: list[Probe | Genome] = [*self._plan.probes, *self._plan.networks]
-            for chunk, start in enumerate(range(0, len(items), CHUNK)):
-                part = items[start : start + CHUNK]
-                measured |= self._measure_chunk(lut_id, chunk, part, ready.harness, Path(folder))
-        finish_table(self._store, lut_id, self._plan, measured)
-        return load_table(self._store, lut_id)
-
-    def _insert(self) -> str:
-        created, plan, device = utc_now(), self._plan, self._device.info
-        identity = plan.identity(device)
-        with self._store.transaction() as sql:
-            number = sql.execute("SELECT count(*) FROM lut").fetchone()[0]
-            lut_id = f"lut{number + 1}-{identity[:8]}"
-            sql.execute(
-                "INSERT INTO lut (lut_id, identity, created_at_utc, status, space, device_key, device_json, dtype, "
-                "batch, settings_json) VALUES (?, ?, ?, 'building', ?, ?, ?, 'float32', 1, ?)",
-                (
-                    lut_id,
-                    identity,
-                    created,
-                    plan.space.name,
-                    device.device_key,
-                    canonical_json(device.to_json()),
-                    canonical_json(plan.settings.to_json()),
-                ),
-            )
-        return lut_id
-
-    def _measure_chunk(
-        self, lut_id: str, chunk: int, items: list[Probe | Genome], harness: Harness, folder: Path
-    ) -> dict[Probe | Genome, Measurement]:
-        artifacts = {}
-        for number, item in enumerate(items):
-            artifacts[item] = self._write(item, folder)
-            self._progress("writing models", number + 1, len(items))
-        wanted = {artifacts[item].sha256: self._rounds(item) for item in items}
-        done = rounds_done(self._store, lut_id, chunk)
-        left = {sha256: max(0, rounds - done.get(sha256, 0)) for sha256, rounds in wanted.items()}
-        if any(left.values()):
-            self._visit(lut_id, chunk, artifacts, left, harness)
-        measurements = chunk_measurements(self._store, lut_id, chunk, harness, wanted)
-        return {item: measurements[artifact.sha256] for item, artifact in artifacts.items()}
-
-    def _write(self, item: Probe | Genome, folder: Path) -> ModelArtifact:
-        if isinstance(item, Probe):
-            return write_probe(item, folder, self._device.model_format)
-        return write_network(self._plan.space.decode(item), folder, self._device.model_format)
-
-    def _rounds(self, item: Probe | Genome) -> int:
-        rounds = self._plan.settings.protocol.rounds
-        return rounds if isinstance(item, Probe) else rounds * NETWORK_ROUNDS_FACTOR
-
-    def _visit(
-        self,
-        lut_id: str,
-        chunk: int,
-        artifacts: Mapping[Probe | Genome, ModelArtifact],
-        left: Mapping[str, int],
-        harness: Harness,
-    ) -> None:
-        sitting = open_sitting(self._store, lut_id, chunk, harness.nominals_ms, self._device.conditions())
-        total, seen = sum(left.values()), 0
-        for record in harness.visits(artifacts.values(), left):
-            store_visit(self._store, sitting, record)
-            if not record.is_reference:
-                seen += 1
-                self._progress("measuring", min(seen, total), total)
-        self._device.unload([artifact.sha256 for artifact in artifacts.values()])
+            return load_table(store, found[0])
+        with BuildLock(store, plan.identity(info)), tempfile.TemporaryDirectory(prefix="mnas-lut-") as folder:
+            lut_id = begin_table(store, plan, info, anew=anew)
+            rng = np.random.default_rng(derive_seed(plan.settings.seed, "visits", lut_id))
+            worker = TableWorker(store, lut_id, plan, self._device, Path(folder), rng)
+            progress = progress_of(store, lut_id, plan, self._progress)
+            for piece in pieces_of(plan, CHUNK):
+                worker.measure(piece, progress)
+            return finish(store, lut_id, plan, worker.sha256s, worker.harness)

@@ -87,6 +87,11 @@ def _fitted(kind: str, sums: FloatArray, mparams: FloatArray, measured: FloatArr
     return values[0], values[1], values[2]
 
 
+def refit(kind: str, sums_ms: FloatArray, block_params: FloatArray, measured_ms: FloatArray) -> tuple[float, ...]:
+    """Fit a calibration of a kind that is already chosen; returns scale, intercept in milliseconds and price."""
+    return _fitted(kind, sums_ms, block_params / 1e6, measured_ms)
+
+
 def _is_sane(fitted: tuple[float, float, float], plain: float, fastest: tuple[float, int] | None) -> bool:
     scale, intercept, price = fitted
     if fastest is None:

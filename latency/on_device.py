@@ -17,9 +17,10 @@ from devices.protocol import protocol_for
 from devices.references import DEVICES
 from devices.registry import open_device
 from devices.spec import DeviceSpec
-from latency.builder import LutBuilder, Progress
+from latency.builder import LutBuilder, find_table
 from latency.plan import LutPlan, LutSettings
 from latency.probes import Mode
+from latency.progress import Progress
 from latency.schema import LATENCY
 from latency.table import LatencyTable
 from mnas.export.artifact import ModelArtifact
@@ -28,6 +29,10 @@ from mnas.store import Store
 COMPONENTS = (DEVICES, LATENCY)
 """What a store must be opened with for this module."""
 
+_SHORT_VISITS: dict[str, Any] = {"visit_ms": 2.5, "reference_every": 12, "rounds_per_launch": 3}
+"""Of a table's build on a host. A run knows little that its visit does not, so many short visits tell most; there are
+whole networks in every round, so that references may be fewer; and its few rounds shall be of two processes."""
+
 
 def lut_settings(mode: Mode, rounds: int, calibration: int, validation: int, device: str = "host") -> LutSettings:
     """Return the settings of a table with the usual protocol of the device that a spec names.
@@ -35,7 +40,8 @@ def lut_settings(mode: Mode, rounds: int, calibration: int, validation: int, dev
     Raises:
         ConfigError: Not a device spec.
     """
-    protocol = replace(protocol_for(DeviceSpec.parse(device).kind), rounds=rounds)
+    kind = DeviceSpec.parse(device).kind
+    protocol = replace(protocol_for(kind), rounds=rounds, **(_SHORT_VISITS if kind == "host" else {}))
     return LutSettings(mode, protocol, calibration, validation)
 
 
@@ -119,6 +125,11 @@ class OnDevice:
     def model_format(self) -> str:
         """Format of the models that it runs."""
         return self._device.model_format
+
+    def has_table(self, plan: LutPlan) -> bool:
+        """Return whether the table of a plan is there and finished, so that nothing would be measured for it."""
+        found = find_table(self._store, plan, self.info)
+        return found is not None and found[1] == "ready"
 
     def build_table(self, plan: LutPlan, progress: Progress, *, anew: bool = False) -> LatencyTable:
         """Return the table of a plan: there already, gone on with, or built.

@@ -17,8 +17,8 @@ from mnas.seeding import named_rng
 from mnas.segments import Segment
 from mnas.space import Genome, SearchSpace
 
-NETWORK_ROUNDS_FACTOR = 4
-"""Whole networks are few and everything is scaled by them, so they are visited more often."""
+NETWORK_VISITS = 3
+"""Whole networks are few and everything is scaled by them, so each is visited so often a round, beside the probes."""
 _SECONDS_PER_VISIT = 0.008
 _SECONDS_PER_MODEL = 0.045
 """Between onnxruntime and LiteRT on a 2025 server CPU, networks of 1.5 to 4 ms; smaller ones take less, phones more."""
@@ -111,12 +111,16 @@ class LutPlan:
             }
         )
 
-    def counts(self) -> dict[str, int | float]:
-        """Return what a build takes: counts, minutes and bytes, the last two as estimates."""
+    def counts(self, seconds_per_visit: float = _SECONDS_PER_VISIT) -> dict[str, int | float]:
+        """Return what a build takes: counts, minutes and bytes, the last two as estimates.
+
+        Args:
+            seconds_per_visit: Of a model, the references' visits beside it included.
+        """
         rounds = self.settings.protocol.rounds
         models = len(self.probes) + len(self.networks)
-        visits = rounds * (len(self.probes) + NETWORK_ROUNDS_FACTOR * len(self.networks))
-        seconds = models * _SECONDS_PER_MODEL + visits * _SECONDS_PER_VISIT
+        visits = rounds * (len(self.probes) + NETWORK_VISITS * len(self.networks))
+        seconds = models * _SECONDS_PER_MODEL + visits * seconds_per_visit
         return {
             "segments": len(self.segments),
             "probes": len(self.probes),

@@ -22,7 +22,6 @@ from mnas.errors import LutError
 SCHEMA = "mnas.operator_model/1"
 FEWEST_NETWORKS = 2
 _UNKNOWN_RELATIVE_SD = 0.10
-_Z95 = 1.96
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -109,8 +108,7 @@ class OperatorModel:
     def _estimate(self, operators: Sequence[Operator]) -> LatencyEstimate:
         ms = self.predict(operators)
         require_predicted(ms)
-        half = _Z95 * self.relative_sd * ms
-        return LatencyEstimate(ms, max(0.0, ms - half), ms + half, "predicted")
+        return LatencyEstimate(ms, self.relative_sd * ms, "predicted")
 
     def to_json(self) -> dict[str, Any]:
         """Return the model as JSON; costs by feature."""

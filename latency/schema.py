@@ -61,5 +61,17 @@ LATENCY = Component(
             PRIMARY KEY (lut_id, arch_id)
         );
         """,
+        """
+        ALTER TABLE lut ADD COLUMN uncertainty_json TEXT;
+        ALTER TABLE lut ADD COLUMN calibration_draws BLOB;
+        ALTER TABLE lut_entry ADD COLUMN draws BLOB;
+        CREATE TABLE lut_builder (
+            identity TEXT PRIMARY KEY,
+            holder TEXT NOT NULL,
+            heartbeat_s REAL NOT NULL
+        );
+        ALTER TABLE lut_sitting ADD COLUMN device_id TEXT NOT NULL DEFAULT '';
+        ALTER TABLE lut ADD COLUMN consistency_json TEXT;
+        """,
     ),
 )

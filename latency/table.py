@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
 
 from devices.device import DeviceInfo
 from latency.calibration import Calibration
 from latency.estimator import LatencyEstimate
+from latency.genomes import FloatArray, GenomeLatencies
 from latency.key import segment_from_json
+from latency.uncertainty import PackedDraws, TableDraws, Uncertainty
 from latency.validation import Validation
 from mnas.architecture import Architecture
 from mnas.errors import LutError
 from mnas.segments import Segment, segments_of
+from mnas.space import SearchSpace
 from mnas.store import Store
 
 SCHEMA_VERSION = 1
-_UNVALIDATED_RELATIVE_SD = 0.10
-_Z95 = 1.96
+Missing = Literal["refuse", "interpolate"]
+"""What to do about entries that a table lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,9 @@ class LatencyTable:
         calibration: Fitted on whole networks.
         validation: On other whole networks; ``None`` marks the table as unvalidated.
         created_at_utc: ISO 8601.
+        uncertainty: Of predictions, beside the table's own noise.
+        draws: The table drawn anew, rows in the order of ``entries``; ``None`` where only the entries are known.
+        filled_in: Entries that were predicted and not measured.
     """
 
     def __init__(
@@ -70,6 +79,9 @@ class LatencyTable:
         calibration: Calibration,
         validation: Validation | None,
         created_at_utc: str,
+        uncertainty: Uncertainty | None = None,
+        draws: TableDraws | None = None,
+        filled_in: frozenset[Segment] = frozenset(),
     ) -> None:
         self.schema_version = SCHEMA_VERSION
         self.lut_id = lut_id
@@ -82,17 +94,16 @@ class LatencyTable:
         self.calibration = calibration
         self.validation = validation
         self.created_at_utc = created_at_utc
+        self.uncertainty = uncertainty or _uncertainty_by(validation)
+        self.draws = draws
+        self.filled_in = filled_in
         self._block_params: dict[Segment, int] = {}
+        self._populations: dict[str, GenomeLatencies] = {}
 
     @property
     def device_key(self) -> str:
         """The device that it speaks of."""
         return self.device.device_key
-
-    @property
-    def relative_sd(self) -> float:
-        """SD of a prediction's relative error: as validated, else a cautious tenth."""
-        return self.validation.relative_sd if self.validation else _UNVALIDATED_RELATIVE_SD
 
     def require_fit(self, device: DeviceInfo, dtype: str = "float32", batch: int = 1) -> None:
         """Check that the table may be used for a device.
@@ -119,15 +130,20 @@ class LatencyTable:
                 fix="build one with: mnas lut build --device ...",
             )
 
-    def _require(self, segments: Sequence[Segment]) -> None:
+    def require(self, segments: Sequence[Segment]) -> None:
+        """Check that the table has an entry of each segment.
+
+        Raises:
+            LutError: ``LUT02``: entries are missing; the message names them.
+        """
         missing = [segment.label() for segment in segments if segment not in self.entries]
         if missing:
             raise LutError(
                 "LUT02",
-                f"latency table {self.lut_id} lacks {len(missing)} entries of this network",
+                f"latency table {self.lut_id} lacks {len(missing)} entries of what it was asked for",
                 value="; ".join(missing[:5]),
                 why=f"it covers {self.space}; a missing entry is never taken as zero",
-                fix="build a table of the space that the network is from",
+                fix="build a table of the space that the network is from, or fill them in: --missing interpolate",
             )
 
     def parts(self, architecture: Architecture) -> tuple[float, int]:
@@ -137,10 +153,10 @@ class LatencyTable:
             LutError: ``LUT02``: entries are missing; the message names them.
         """
         segments = segments_of(architecture)
-        self._require(segments)
-        return sum(self.entries[s].latency_ms for s in segments), sum(self._params(s) for s in segments)
+        self.require(segments)
+        return sum(self.entries[s].latency_ms for s in segments), sum(self.params(s) for s in segments)
 
-    def _params(self, segment: Segment) -> int:
+    def params(self, segment: Segment) -> int:
         """Return the parameters that the calibration prices; remembered, since counting walks the layers."""
         if segment not in self._block_params:
             self._block_params[segment] = block_params(segment)
@@ -152,23 +168,79 @@ class LatencyTable:
         Raises:
             LutError: ``LUT02``: the segment is missing.
         """
-        self._require([segment])
-        return self.calibration.apply(self.entries[segment].latency_ms, self._params(segment)) - (
+        self.require([segment])
+        return self.calibration.apply(self.entries[segment].latency_ms, self.params(segment)) - (
             self.calibration.intercept_ms
         )
 
-    def estimate(self, architectures: Sequence[Architecture]) -> list[LatencyEstimate]:
+    def estimate(self, architectures: Sequence[Architecture], *, missing: Missing = "refuse") -> list[LatencyEstimate]:
         """Return one estimate for each architecture, in order.
+
+        Args:
+            architectures: Networks.
+            missing: ``interpolate``: entries that are missing are predicted from those that are there; an estimate says
+                of how many that holds.
 
         Raises:
             LutError: ``LUT02``: entries are missing.
         """
-        estimates = []
-        for architecture in architectures:
-            ms = self.calibration.apply(*self.parts(architecture))
-            half = _Z95 * self.relative_sd * ms
-            estimates.append(LatencyEstimate(ms, ms - half, ms + half, "lut"))
-        return estimates
+        networks = [segments_of(architecture) for architecture in architectures]
+        if missing == "interpolate":
+            lacking = dict.fromkeys(one for segments in networks for one in segments if one not in self.entries)
+            if lacking:
+                return self.filled(list(lacking)).estimate(architectures)
+        return [self._estimate(segments) for segments in networks]
+
+    def _estimate(self, segments: Sequence[Segment]) -> LatencyEstimate:
+        self.require(segments)
+        sums = sum(self.entries[one].latency_ms for one in segments)
+        ms = self.calibration.apply(sums, sum(self.params(one) for one in segments))
+        variance = ms**2 * self.uncertainty.variance
+        if self.draws is not None:
+            rows = [self._rows[one] for one in segments]
+            variance += float(np.var(self._drawn_costs_ms[rows].sum(axis=0) + self.draws.intercepts_ms))
+        filled = sum(one in self.filled_in for one in segments)
+        return LatencyEstimate(ms, float(np.sqrt(variance)), "predicted" if filled else "lut", filled)
+
+    def over(self, space: SearchSpace) -> GenomeLatencies:
+        """Return the table's latencies of a space's genomes, vectorised; made at the first call and kept."""
+        name = f"{space.name} {space.cardinalities}"
+        if name not in self._populations:
+            self._populations[name] = GenomeLatencies(self, space)
+        return self._populations[name]
+
+    def estimate_genomes(self, space: SearchSpace, genomes: Any) -> FloatArray:
+        """Return the latency of each genome in milliseconds, shape (genomes,).
+
+        Args:
+            space: The space that the genomes are of.
+            genomes: Integers, shape (genomes, genes).
+
+        Raises:
+            LutError: ``LUT02``: entries are missing.
+            SpaceError: ``SPC02``: not genomes of the space.
+        """
+        return self.over(space).ms(genomes)
+
+    def filled(self, segments: Sequence[Segment]) -> LatencyTable:
+        """Return a table that has these segments, too, predicted by `latency.filling` from those that were measured."""
+        from latency.filling import fill_in
+
+        return fill_in(self, segments) if segments else self
+
+    @cached_property
+    def _rows(self) -> dict[Segment, int]:
+        return {segment: row for row, segment in enumerate(self.entries)}
+
+    @cached_property
+    def _drawn_costs_ms(self) -> FloatArray:
+        assert self.draws is not None
+        return self.draws.costs_ms(np.array([self.params(one) for one in self.entries], dtype=np.float64))
+
+
+def _uncertainty_by(validation: Validation | None) -> Uncertainty:
+    """Return what can be said without the whole networks' rows: as validated, else a cautious tenth."""
+    return Uncertainty(validation.relative_sd, 0.0, validation.networks) if validation else Uncertainty()
 
 
 def block_params(segment: Segment) -> int:
@@ -196,14 +268,17 @@ def load_table(store: Store, lut_id: str) -> LatencyTable:
             why=f"finished tables here: {known}",
             fix="name one of them, or build one with: mnas lut build",
         )
-    row = rows[0]
+    return _table_of(rows[0], store.query("SELECT * FROM lut_entry WHERE lut_id = ?", (rows[0]["lut_id"],)))
+
+
+def _table_of(row: Any, entry_rows: Sequence[Any]) -> LatencyTable:
     entries = {
         segment_from_json(json.loads(entry["segment_json"])): LutEntry(
             entry["latency_ms"], entry["low_ms"], entry["high_ms"], entry["samples"], entry["verdict"]
         )
-        for entry in store.query("SELECT * FROM lut_entry WHERE lut_id = ?", (row["lut_id"],))
+        for entry in entry_rows
     }
-    validation = row["validation_json"]
+    validation, uncertainty, drawn = row["validation_json"], row["uncertainty_json"], row["calibration_draws"]
     return LatencyTable(
         lut_id=row["lut_id"],
         space=row["space"],
@@ -215,6 +290,8 @@ def load_table(store: Store, lut_id: str) -> LatencyTable:
         calibration=Calibration(**json.loads(row["calibration_json"])),
         validation=Validation.from_json(json.loads(validation)) if validation else None,
         created_at_utc=row["created_at_utc"],
+        uncertainty=Uncertainty(**json.loads(uncertainty)) if uncertainty else None,
+        draws=PackedDraws(tuple(entry["draws"] for entry in entry_rows), drawn).unpack() if drawn else None,
     )
 
 

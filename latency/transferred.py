@@ -24,7 +24,6 @@ from latency.predictor import (
 from latency.table import LatencyTable
 
 SCHEMA = "mnas.transferred_model/1"
-_Z95 = 1.96
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -79,8 +78,7 @@ class TransferredModel:
         estimates = []
         for ms, spread in zip(self.posterior.predict(rows).tolist(), self.posterior.relative_sd(rows), strict=True):
             require_predicted(ms)
-            half = float(_Z95 * spread * ms)
-            estimates.append(LatencyEstimate(ms, max(0.0, ms - half), ms + half, "predicted"))
+            estimates.append(LatencyEstimate(ms, float(spread * ms), "predicted"))
         return estimates
 
     def to_json(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,19 @@ from mnas.segments import Segment
 
 Genome = tuple[int, ...]
 """One choice a gene, ``0 <= genome[i] < cardinalities[i]``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a segment stands in the networks of a space, and what can stand there.
+
+    Attributes:
+        genes: Indices of the genes that decide it.
+        segments: What stands there for each combination of these genes, the last gene fastest; ``None`` for nothing.
+    """
+
+    genes: tuple[int, ...]
+    segments: tuple[Segment | None, ...]
 
 
 class SearchSpace(Protocol):
@@ -63,6 +77,9 @@ class SearchSpace(Protocol):
 
     def segments(self) -> Iterator[Segment]:
         """Yield every segment that some architecture of the space has, each once."""
+
+    def places(self) -> tuple[Place, ...]:
+        """Return the places whose segments, taken together, are those of any genome, canonical or not."""
 
     def extremes(self) -> tuple[Genome, Genome]:
         """Return the genomes of the smallest and of the largest architecture by MACs."""

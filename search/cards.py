@@ -38,6 +38,7 @@ def make_card(
         "params": total_params(layers),
         "latency": {
             "predicted_ms": member.candidate.predicted_ms,
+            "is_table_validated": table.validation is not None,
             "measured_ms": member.measured_ms,
             "interval_ms": list(member.interval_ms) if member.interval_ms else None,
             "verdict": member.verdict,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from latency.coverage import covered_space
+from latency.drift import measure_drift
 from latency.on_device import OnDevice, lut_settings
 from latency.plan import LutPlan
 from latency.table import LatencyTable, load_table
@@ -51,7 +53,8 @@ def _latency_table(context: StudyContext) -> LatencyTable:
     if known is not None and context.log.payload("measured") is not None:
         return load_table(context.store, known["lut_id"])
     with OnDevice(config.device, context.store) as device:
-        if known is not None or config.lut:
+        is_old = known is not None or bool(config.lut)
+        if is_old:
             table = load_table(context.store, known["lut_id"] if known else config.lut)
             table.require_fit(device.info)
             if table.device.os_build != device.info.os_build:
@@ -63,16 +66,34 @@ def _latency_table(context: StudyContext) -> LatencyTable:
                 config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation, config.device
             )
             plan = LutPlan(context.space, settings)
+            is_old = device.has_table(plan)
             context.reporter.line(f"latency table of {len(plan.segments)} segments on {device.info.device_id}")
             table = device.build_table(plan, context.reporter.progress)
+        if is_old:
+            _look_for_drift(context, device, table)
     context.log.append("lut", {"lut_id": table.lut_id})
     _say_how_good(context, table)
     return table
 
 
+def _look_for_drift(context: StudyContext, device: OnDevice, table: LatencyTable) -> None:
+    """Tell of a device that does not take any more what its table says; finalists are measured in any case."""
+    if table.device_key != device.info.device_key:
+        return
+    drift = measure_drift(context.store, device, table, covered_space(table), seed=context.config.seed)
+    if drift.verdict == "drifted":
+        text = f"latency table {drift.text()}: predictions are off; build it anew with mnas lut build --anew"
+        context.log.append("notice", {"text": text}, "drift")
+        context.reporter.warn(text)
+    else:
+        context.reporter.line(f"latency table {drift.text()}")
+
+
 def _say_how_good(context: StudyContext, table: LatencyTable) -> None:
     if table.validation is None:
-        context.reporter.warn(f"latency table {table.lut_id} is not validated: its predictions may be far off")
+        text = f"latency table {table.lut_id} is UNVALIDATED: its predictions may be far off"
+        context.log.append("notice", {"text": text}, "unvalidated")
+        context.reporter.warn(text)
         return
     errors = table.validation.table
     text = (

@@ -10,7 +10,8 @@ import numpy as np
 
 from mnas.jsonio import sha256_json
 from mnas.space import Genome, SearchSpace
-from mnas.spaces.mobilenetv3 import MobileNetV3Choices, MobileNetV3Space, StageChoices
+from mnas.spaces.choices import MobileNetV3Choices, StageChoices
+from mnas.spaces.mobilenetv3 import MobileNetV3Space
 from search.accuracy.jobs import TrainingJob, TrainingOutcome
 from search.algorithms.algorithm import Algorithm, FloatArray
 from search.events import EventLog

@@ -142,12 +142,14 @@ class LocalServer:
     """An adb server of such phones.
 
     Attributes:
+        address: Of nobody.
         rows: What ``adb devices -l`` shows.
         phones: By serial of the transport.
     """
 
     def __init__(self, rows: list[TransportRow], phones: dict[str, LocalPhone]) -> None:
         self.rows, self.phones = rows, phones
+        self.address = "local:5037"
 
     def details(self) -> list[TransportRow]:
         """Return the rows."""

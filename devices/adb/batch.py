@@ -6,7 +6,13 @@ import secrets
 from dataclasses import dataclass, field
 
 FILE_LIMIT_BYTES = 1 << 20
-"""What a launch may write into one file, its own output included: far more than any runner has to say."""
+"""What is read of a launch's output, and of a file that it writes: far more than any runner has to say."""
+
+STORAGE_LIMIT_BYTES = 256 << 20
+"""What a launch may write into one file of any kind. Shared memory counts among them, e.g. that of NNAPI on newer
+kernels, and caches of delegates: so it is much more than what is read. It is there for a runner that never stops
+writing.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class Watch:
         reads_heat: The phone has a thermal service.
         heat_every_s: Whole seconds from one question to the thermal service to the next.
         stops: The script ends when the phone is hot or capped, so that it can cool down.
+        insists: It ends too when the thermal service gives no answer; else what runs then counts and is marked.
     """
 
     cap_files: tuple[str, ...] = ()
@@ -47,6 +54,7 @@ class Watch:
     reads_heat: bool = False
     heat_every_s: int = 2
     stops: bool = True
+    insists: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,7 @@ class Batch:
         watch: What is read between launches.
         library_path: Folder of shared libraries that the runner needs, or "".
         marker: Begins the script's own lines; drawn for each batch and not told to the runner.
-        file_limit_bytes: What a launch may write into one file, its own output included.
+        file_limit_bytes: What is read of one file. A launch that writes more counts as killed by SIGXFSZ.
     """
 
     token: str

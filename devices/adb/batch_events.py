@@ -9,13 +9,13 @@ from typing import Literal
 
 from devices.adb.batch import FILE_LIMIT_BYTES
 
-StopReason = Literal["hot", "capped", "unpinned", "killed"]
+StopReason = Literal["hot", "unread", "capped", "unpinned", "killed"]
 
 _END = "."
 """Last word of a mark: a line that was cut off must not pass for a whole one."""
 
 _UNKNOWN = "-"
-_STOPS: tuple[StopReason, ...] = ("hot", "capped", "unpinned", "killed")
+_STOPS: tuple[StopReason, ...] = ("hot", "unread", "capped", "unpinned", "killed")
 _HUNG_MARGIN_S = 0.1
 
 

@@ -2,7 +2,8 @@
 
 A launch starts the runner and no other program: all around it is done by the shell's own commands.
 The runner writes into files and not into the link, so that adbd has nothing to do while it runs, and a runner that
-never stops writing comes to the file-size limit.
+never stops writing comes to the file-size limit. Of a file no more is read than a runner has to say: the limit itself
+must be far above that, since shared memory counts among files.
 
 The lines that the script prints, each after the batch's marker (`devices.adb.batch_events` reads them)::
 
@@ -12,27 +13,32 @@ The lines that the script prints, each after the batch's marker (`devices.adb.ba
     out|err|file INDEX                              and below it what the runner wrote
     end INDEX RC MASK UPTIME CAPS CLOCKS ZONE .
     heat UPTIME                                     and below it ``dumpsys thermalservice``
-    stop hot|capped|unpinned .                      launches that are left were not made
+    stop hot|unread|capped|unpinned|killed .        launches that are left were not made
     strays /proc/PID/environ ... .                  what still runs with the batch's token
     done .
 """
 
 from __future__ import annotations
 
-from devices.adb.batch import Batch, Launch
+from devices.adb.batch import STORAGE_LIMIT_BYTES, Batch, Launch
 from devices.adb.quoting import TOKEN_VARIABLE, join_words, quote_word
 
 _BLOCK_BYTES = 512
 _EXIT_FOLDER, _EXIT_PIN = 70, 71
 
-# In mksh `print` and `$(<file)` are built in and printf may be a program; elsewhere it is the other way round.
+# In mksh `print` and `read -N` are built in and printf may be a program; elsewhere it is the other way round.
 _WORDS = r"""
+NL='
+'
 case ${KSH_VERSION-} in
-?*) say() { print -r -- "$1" || exit 74; }; slurp() { B=$(<"$1"); } ;;
-*) say() { printf '%s\n' "$1" || exit 74; }; slurp() { B=$(cat "$1"); } ;;
+?*) say() { print -r -- "$1" || exit 74; }; slurp() { IFS= read -rN "$MOST" B <"$1" && big=1; } ;;
+*) say() { printf '%s\n' "$1" || exit 74; }; slurp() { B=$(head -c "$MOST" "$1"); [ ${#B} -lt "$MOST" ] || big=1; } ;;
 esac
-say_file() { slurp "$2"; say "$M $1
-$B"; }
+say_file() {
+  slurp "$2"
+  while :; do case $B in *"$NL") B=${B%"$NL"} ;; *) break ;; esac; done
+  say "$M $1$NL$B"
+}
 """
 
 # The mask without commas and leading zeros, as it was asked for.
@@ -55,7 +61,8 @@ pin() {
 }
 """
 
-# A zone is known by its type, and where it lies is for the phone to say.
+# A zone is known by its type, and where it lies is for the phone to say. A service that gives no answer costs its whole
+# deadline each time, so it is asked less often then.
 _STATE = r"""
 [ -n "$ZONE" ] && for f in /sys/class/thermal/thermal_zone*; do
   x=; read -r x <"$f/type"
@@ -81,11 +88,17 @@ heat() {
   say "$M heat $u
 $B"
   next=$((${u%.*} + HEAT))
-  [ -n "$STOPS" ] || return
   case $B in
-  *'IsStatusOverride: true'*) ;;
-  *'Thermal Status: '[1-9]*) say "$M stop hot ."; leave 0 ;;
+  *'IsStatusOverride: true'*) unread ;;
+  *'Thermal Status: '[1-6]*) [ -n "$STOPS" ] && { say "$M stop hot ."; leave 0; } ;;
+  *'Thermal Status: 0'*) ;;
+  *) unread ;;
   esac
+}
+unread() {
+  [ -n "$INSISTS" ] && { say "$M stop unread ."; leave 0; }
+  read -r u x </proc/uptime
+  next=$((${u%.*} + 10 * HEAT))
 }
 """
 
@@ -120,7 +133,7 @@ run() {
 } 2>/dev/null
 L() {
   i=$1 d=$2 q=$3; shift 3
-  capped=
+  capped= big=
   state
   [ -n "$HEAT" ] && [ "${u%.*}" -ge "$next" ] && { heat; state; }
   say "$M begin $i $s ."
@@ -130,6 +143,7 @@ L() {
   [ -s "e$i" ] && say_file "err $i" "e$i"
   : >"o$i" >"e$i"
   for f in $q; do [ -s "$f" ] && say_file "file $i" "$f"; done
+  [ -n "$big" ] && c=153
   say "$M end $i $c $A $s ."
   [ $c -gt 128 ] && { say "$M stop killed ."; heat; leave 0; }
   [ -n "$K" ] && [ "$A" != "$K" ] && { say "$M stop unpinned ."; heat; leave 0; }
@@ -169,6 +183,8 @@ def write_script(batch: Batch) -> str:
         "ZONEFILE": "",
         "HEAT": str(watch.heat_every_s) if watch.reads_heat else "",
         "STOPS": "1" if watch.stops else "",
+        "INSISTS": "1" if watch.insists else "",
+        "MOST": str(batch.file_limit_bytes + 1),
         TOKEN_VARIABLE: batch.token,
     }
     lines = [f"{name}={quote_word(value)}" for name, value in settings.items()]
@@ -177,7 +193,7 @@ def write_script(batch: Batch) -> str:
         f"export LD_LIBRARY_PATH={quote_word(batch.library_path)}" if batch.library_path else "",
         _WORDS + _MASK + _STATE + _RUN + _LEAVE,
         f'mkdir -p "$D" && cd "$D" && echo $$ >pid || exit {_EXIT_FOLDER}',
-        f"ulimit -f {batch.file_limit_bytes // _BLOCK_BYTES}",
+        f"ulimit -f {max(STORAGE_LIMIT_BYTES, batch.file_limit_bytes) // _BLOCK_BYTES}",
         ": >now; guard >/dev/null 2>&1 </dev/null & guard=$!",
         'if [ -n "$K" ]; then pin; fi',
         "next=0; state; heat",

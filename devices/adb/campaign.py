@@ -11,10 +11,11 @@ from devices.adb.batch_stream import BatchStream
 from devices.adb.failures import PhoneLost
 from devices.adb.heat import HeatKeeper
 from devices.adb.held import HeldPhone
-from devices.adb.intake import Intake, Job, Launched, is_throttling
+from devices.adb.intake import Intake, Job, Launched, is_heat_told, is_throttling
 from devices.adb.link import WORK_DIR
 from devices.adb.pinning import watch_of
 from devices.adb.runner_place import RunnerPlace
+from devices.adb.states import PhoneState
 from mnas.errors import DeviceError
 
 _PIN_TRIES = 3
@@ -59,18 +60,23 @@ class Campaign:
         queue = deque(jobs)
         self._restarts.clear()
         self._losses.clear()
-        while queue:
-            if self._must_cool:
-                self._cool()
-            yield from self._attempt(queue, file_limit_bytes)
+        try:
+            while queue:
+                if self._must_cool:
+                    self._cool()
+                yield from self._attempt(queue, file_limit_bytes)
+        finally:
+            self._phone.tell(PhoneState.STAGED, "between two batches")
 
     def _cool(self) -> None:
+        self._phone.tell(PhoneState.COOLING, "cooling down")
         self._phone.with_recovery(lambda: self._heat.cool(self._phone.link))
         self._phone.with_recovery(self._phone.refresh)
         self._must_cool = False
 
     def _attempt(self, queue: deque[Job], file_limit_bytes: int) -> Iterator[Launched]:
         batch = self._batch(queue, file_limit_bytes)
+        self._phone.tell(PhoneState.RUNNING, f"running a batch of {len(queue)} launches")
         intake = Intake(queue, self._cpu_mask, batch.watch)
         stream, held, lost = None, list[Launched](), ""
         try:
@@ -81,6 +87,7 @@ class Campaign:
                     while held:
                         yield held.pop(0)
             lost = stream.why_lost
+            self._phone.tell(PhoneState.COLLECTING, "ending a batch")
         except PhoneLost as error:
             lost = str(error)
         finally:
@@ -116,7 +123,13 @@ class Campaign:
             f"{WORK_DIR}/batch/{token}",
             launches,
             self._cpu_mask,
-            watch_of(self._phone.cool_facts, self._cpu_mask, stops=self._heat.is_patient),
+            watch_of(
+                self._phone.cool_facts,
+                self._cpu_mask,
+                reads_heat=self._phone.has_thermal_service,
+                stops=self._heat.is_patient,
+                insists=self._heat.insists,
+            ),
             runner.library_path,
             file_limit_bytes=file_limit_bytes,
         )
@@ -125,14 +138,15 @@ class Campaign:
         for one in launched:
             self._phone.recovery.progress()
             self._pin_failures = self._kills = 0
-            if one.is_hot:
-                self._heat.note_kept_hot()
+            self._heat.note_kept(one)
         return launched
 
     def _recover(self, lost: str, batch: Batch, intake: Intake, queue: deque[Job]) -> list[Launched]:
         """Get the phone back; what was under way is made again, unless it takes the phone down each time."""
         is_new_boot = self._phone.recover(lost, batch.token)
-        held = self._counted(intake.settle(is_new_boot or is_throttling(self._phone.facts.thermal)))
+        thermal = self._phone.facts.thermal
+        is_unread = self._phone.has_thermal_service and not is_heat_told(thermal)
+        held = self._counted(intake.settle(is_new_boot or is_throttling(thermal), is_unread))
         left = len(queue)
         restarts = self._restarts[left] = self._restarts.get(left, 0) + is_new_boot
         losses = self._losses[left] = self._losses.get(left, 0) + 1

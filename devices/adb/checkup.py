@@ -29,6 +29,7 @@ from devices.adb.link import AdbLink
 from devices.adb.probe import PhoneFacts, probe
 from devices.adb.quarantine import refuse_quarantined
 from devices.adb.server import AdbServer
+from devices.adb.ways import refuse_held_on
 from devices.runners.dialect import dialect_of
 from devices.runners.library import RunnerLibrary
 from devices.spec import DeviceSpec
@@ -79,7 +80,8 @@ class _Patient:
 
     def meet(self) -> Iterator[Check]:
         """Reach the phone and read it."""
-        self.link = reach(self.server, self.spec.serial)
+        self.link = reach(self.server, self.spec.serial, folder=self.folder)
+        refuse_held_on(self.server.address, self.link.serial, folder=self.folder)
         self.facts = probe(self.link)
         self.hide(self.spec.serial, self.link.serial, self.facts.serialno)
         yield Check("state", "ready")

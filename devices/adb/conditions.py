@@ -35,7 +35,9 @@ class ConditionsReader:
             return dict(self._last)
         fixed: dict[str, Any] = {"simulated": True} if self._phone.facts.is_simulated else {}
         try:
-            self._last = {**fixed, **quick_conditions(self._phone.link)}
+            found = quick_conditions(self._phone.link)
+            is_unread = self._phone.has_thermal_service and "thermal_status" not in found
+            self._last = {**fixed, **found, **({"thermal_status_unread": True} if is_unread else {})}
             self._read_at_s = self._clock()
         except DeviceError as error:
             return {**fixed, "unreadable": error.what}

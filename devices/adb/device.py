@@ -11,6 +11,7 @@ from typing import Any
 
 from devices.adb.campaign import Campaign
 from devices.adb.conditions import ConditionsReader
+from devices.adb.cooling import HeatReading
 from devices.adb.heat import HeatKeeper, HeatLimits, Rejections
 from devices.adb.held import HeldPhone, reach
 from devices.adb.intake import Job, Launched
@@ -22,6 +23,7 @@ from devices.adb.privacy import public_serial
 from devices.adb.recovery import RECOVERY_S, Recovery
 from devices.adb.runner_place import place_runner
 from devices.adb.server import AdbServer
+from devices.adb.states import PhoneState
 from devices.device import DeviceInfo
 from devices.measurement import SampleEvent, Visit
 from devices.profiling.profile import OpProfile
@@ -81,7 +83,7 @@ class AdbDevice:
         self._is_closed = False
         self._dialect = dialect_of(spec.runtime)
         self._delegate = spec.delegate or self._dialect.default_delegate
-        link = reach(server or AdbServer.find(), spec.serial)
+        link = reach(server or AdbServer.find(), spec.serial, folder=folder)
         recovery = Recovery(link.server, link.serial, budget_s=recovery_s, sleep=sleep)
         self.phone = HeldPhone(link, recovery=recovery, folder=folder, warn=self._warn)
         try:
@@ -90,7 +92,7 @@ class AdbDevice:
             self._place = self.phone.with_recovery(lambda: place_runner(self.phone.link, runner, self._dialect))
             self._dialect.command(self._place.path, self._job("-", 1, 0).request)
             self._models = ModelCache(self.phone, self._dialect.model_format)
-            self._heat = HeatKeeper(heat, tell=lambda reading: tell(f"cooling down: {reading}"), sleep=sleep)
+            self._heat = HeatKeeper(heat, tell=self._cooling, sleep=sleep)
             self._campaign = Campaign(self.phone, self._place, self._cpu_mask, self._heat, silence_s=silence_s)
             self._conditions = ConditionsReader(self.phone)
         except BaseException:
@@ -201,6 +203,7 @@ class AdbDevice:
             **self._conditions.read(),
             "rejected_launches": self.rejections.to_json(),
             "throttle_count": self.rejections.kept_hot,
+            "unread_heat_count": self.rejections.kept_unread,
             "link_losses": self.phone.recovery.losses,
             "settings": {one.name: one.now or one.note for one in self.phone.settings},
         }
@@ -251,6 +254,10 @@ class AdbDevice:
             cpu_mask=self._cpu_mask,
             is_simulated=facts.is_simulated,
         )
+
+    def _cooling(self, reading: HeatReading) -> None:
+        self._tell(f"cooling down: {reading}")
+        self.phone.tell(PhoneState.COOLING, f"cooling down: {reading}")
 
     def _warn(self, text: str) -> None:
         self.warnings.append(text)

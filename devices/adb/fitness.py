@@ -57,6 +57,9 @@ def _heat(facts: PhoneFacts) -> list[Obstacle]:
     elif thermal and thermal.status:
         what = f"thermal status is {thermal.status} ({STATUS_NAMES[thermal.status]})"
         found.append(Obstacle("hot", what, "let it cool down, out of its case", passes=True))
+    if facts.is_heat_unread:
+        what = "the thermal service does not say how hot the phone is"
+        found.append(Obstacle("heat not told", what, "restart the phone, or measure another", is_grave=False))
     capped = facts.capped_cpus
     if capped:
         worst = min(capped, key=lambda cpu: facts.caps[cpu][0] / facts.caps[cpu][1])

@@ -8,12 +8,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from devices.adb.cooling import INTERVAL_S, TARGET_C, Cooling, HeatReading, wait_until_cool
-from devices.adb.intake import Intake, Rejected, is_throttling
+from devices.adb.intake import Intake, Launched, Rejected, is_throttling
 from devices.adb.link import AdbLink
 from devices.adb.parsers.thermal import Thermal
 
 _REST_S = 5.0
-"""Rest after a cap that comes back though the phone says that it is cool; longer each time."""
+"""Rest after a cap that comes back though the phone says that it is cool, and after a thermal service that gave no
+answer, which may be starting anew; longer each time.
+"""
+
+_UNREAD_TRIES = 3
+"""Batches in a row that end without a word on heat; after them the thermal service counts as broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +40,25 @@ class HeatLimits:
 
 @dataclass(frozen=True, slots=True)
 class Rejections:
-    """What heat and lost pins cost.
+    """What heat, heat that was not told, and lost pins cost.
 
     Attributes:
         hot: Launches thrown away because the thermal status rose; they were made again.
+        unread: Launches thrown away because the thermal service gave no answer; they were made again.
         capped: Launches thrown away because a clock was capped; they were made again.
         unpinned: Launches thrown away because they did not keep their cores; they were made again.
         kept_hot: Launches that count although the phone throttled: the budget for waiting was used up.
+        kept_unread: Launches that count although the thermal service gave no answer again and again.
         cool_downs: How often it was waited.
         waited_s: Seconds of waiting in all.
     """
 
     hot: int = 0
+    unread: int = 0
     capped: int = 0
     unpinned: int = 0
     kept_hot: int = 0
+    kept_unread: int = 0
     cool_downs: int = 0
     waited_s: float = 0.0
 
@@ -79,9 +88,9 @@ class HeatKeeper:
         self.limits = limits or HeatLimits()
         self._tell, self._clock, self._sleep = tell, clock, sleep
         self._rejected = Rejected()
-        self._kept_hot = self._cool_downs = 0
+        self._kept_hot = self._kept_unread = self._cool_downs = 0
         self._waited_s = 0.0
-        self._caps_in_a_row = 0
+        self._caps_in_a_row = self._unread_in_a_row = 0
         self.last_cooling: Cooling | None = None
 
     @property
@@ -90,23 +99,38 @@ class HeatKeeper:
         return self._waited_s < self.limits.budget_s
 
     @property
+    def insists(self) -> bool:
+        """Launches of which the heat cannot be read are still made again."""
+        return self._unread_in_a_row < _UNREAD_TRIES
+
+    @property
     def rejections(self) -> Rejections:
         """What it cost by now."""
         lost = self._rejected
         return Rejections(
-            lost.hot, lost.capped, lost.unpinned, self._kept_hot, self._cool_downs, round(self._waited_s, 1)
+            hot=lost.hot,
+            unread=lost.unread,
+            capped=lost.capped,
+            unpinned=lost.unpinned,
+            kept_hot=self._kept_hot,
+            kept_unread=self._kept_unread,
+            cool_downs=self._cool_downs,
+            waited_s=round(self._waited_s, 1),
         )
 
-    def note_kept_hot(self) -> None:
-        """Count a launch of a throttling phone that counts."""
-        self._kept_hot += 1
+    def note_kept(self, launched: Launched) -> None:
+        """Count a launch that counts although the phone throttled, or did not say whether it does."""
+        self._kept_hot += launched.is_hot
+        self._kept_unread += launched.is_unread
 
     def after(self, intake: Intake) -> bool:
-        """Take stock of a batch that is over and say whether the phone must cool down before the next."""
+        """Take stock of a batch that is over and say whether the phone must cool down, or rest, before the next."""
         self._rejected.add(intake.rejected)
+        self._unread_in_a_row = self._unread_in_a_row + 1 if intake.is_unread else 0
         is_capped = intake.stopped == "capped"
         self._caps_in_a_row = self._caps_in_a_row + 1 if is_capped else 0
-        return is_capped or intake.stopped == "hot" or self.is_hot(intake.thermal)
+        is_untold = intake.is_unread and self.insists
+        return is_capped or is_untold or intake.stopped == "hot" or self.is_hot(intake.thermal)
 
     def is_hot(self, thermal: Thermal | None) -> bool:
         """Say whether a reading asks for a cool-down."""
@@ -137,7 +161,8 @@ class HeatKeeper:
                 sleep=self._sleep,
                 tell=self._tell,
             )
-            rest_s = min(_REST_S * max(self._caps_in_a_row - 1, 0), left_s) - (self._clock() - began)
+            in_a_row = max(self._caps_in_a_row - 1, self._unread_in_a_row)
+            rest_s = min(_REST_S * in_a_row, left_s) - (self._clock() - began)
             if rest_s > 0:
                 self._sleep(rest_s)
         finally:

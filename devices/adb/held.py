@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from devices.adb.activity import Telling
 from devices.adb.cleaning import kill_leftovers, quarantine_leftovers
 from devices.adb.control_list import DEFAULT_CONTROLS, FIXED_PERFORMANCE, Control
 from devices.adb.controls import Controls, Outcome
@@ -25,6 +26,7 @@ from devices.adb.recovery import Identity, Recovery
 from devices.adb.server import AdbServer
 from devices.adb.staging import CACHE_DIR
 from devices.adb.states import PhoneState, not_usable, state_of
+from devices.adb.ways import refuse_held_on, remember_way
 from mnas.errors import DeviceError, MnasError
 
 _CONNECT_S = 10.0
@@ -36,8 +38,13 @@ _LINUX_LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "
 Answer = TypeVar("Answer")
 
 
-def reach(server: AdbServer, serial: str) -> AdbLink:
+def reach(server: AdbServer, serial: str, *, folder: Path | None = None) -> AdbLink:
     """Return a link to the phone that a serial names: that of a transport, or the phone's own.
+
+    Args:
+        server: The adb server; started where none runs.
+        serial: Of either kind, or the public name of a phone.
+        folder: The state folder, for tests.
 
     Raises:
         DeviceError: ``ADB30`` it is there but cannot be used now, with the remedy, ``ADB37`` it is not there, ``ADB05``
@@ -50,7 +57,7 @@ def reach(server: AdbServer, serial: str) -> AdbLink:
         server.connect(serial, _CONNECT_S)
         word = server.states().get(serial)
     if word is None:
-        phone = find_phone(list_phones(server), serial)
+        phone = find_phone(list_phones(server, folder=folder), serial)
         serial, word = phone.serial, phone.transports[0].word
     state = state_of(word)
     if state is not PhoneState.READY:
@@ -97,6 +104,10 @@ class HeldPhone:
         self._wanted, self._folder, self._warn = tuple(controls), folder, warn
         self._cleanup = ExitStack()
         self._best_khz: dict[int, int] = {}
+        self._tells_heat = False
+        self._telling: Telling | None = None
+        # Before it is asked anything: a question takes time from what another process measures on it.
+        refuse_held_on(link.server.address, link.serial, folder=folder)
         self.facts = self._probe(with_exec_check=True)
         if not self.facts.is_whole:
             # A service of the phone hung, or the link stands still: that would cost one deadline after the other.
@@ -118,10 +129,20 @@ class HeldPhone:
         return _LINUX_LOADERS if self.facts.is_simulated else None
 
     @property
+    def has_thermal_service(self) -> bool:
+        """Its thermal service has told its status, or is there and gives no answer."""
+        return self._tells_heat or self.facts.is_heat_unread
+
+    @property
     def cool_facts(self) -> PhoneFacts:
         """The last probe with the highest clocks that were allowed at any: what was capped at the start is so too."""
         caps = {cpu: (self._best_khz.get(cpu, now), highest) for cpu, (now, highest) in self.facts.caps.items()}
         return replace(self.facts, caps=caps)
+
+    def tell(self, state: PhoneState, what: str = "") -> None:
+        """Tell other processes what is done with the phone; see `devices.adb.activity`."""
+        if self._telling:
+            self._telling.tell(state, what)
 
     def refresh(self) -> None:
         """Read the phone again.
@@ -150,6 +171,7 @@ class HeldPhone:
             DeviceError: ``ADB62`` it stays away, ``ADB63`` another phone came, ``ADB36`` something cannot be ended.
         """
         is_new_boot = False
+        self.tell(PhoneState.LOST, f"waiting for the phone: {why}")
         while True:
             found = self.recovery.wait(Identity.of(self.facts), why)
             is_new_boot |= found.is_new_boot
@@ -192,6 +214,7 @@ class HeldPhone:
         """
         if self.settings:
             self.settings = ()
+            self.tell(PhoneState.CLEAN, "giving it back")
             self._put_back()
         self._cleanup.close()
 
@@ -216,6 +239,11 @@ class HeldPhone:
     def _take(self) -> None:
         refuse_quarantined(self.serialno, self.facts.boot_id, folder=self._folder)
         self._cleanup.enter_context(lease_phone(self.serialno, folder=self._folder))
+        remember_way(self.link.server.address, self.link.serial, self.facts.serialno, folder=self._folder)
+        self._telling = Telling(self.serialno, self._folder)
+        self._cleanup.callback(self._telling.end)
+        self._telling.know(self.facts)
+        self.tell(PhoneState.LEASED, "making it ready")
         self._controls = Controls(self.link, Journal(self.serialno, folder=self._folder), warn=self._warn)
         # Before it is restored: a runner that a dead process left may hold a core for itself.
         self.kill()
@@ -254,5 +282,6 @@ class HeldPhone:
 
     def _know(self, facts: PhoneFacts) -> None:
         self.facts = facts
+        self._tells_heat |= facts.thermal is not None and facts.thermal.status is not None
         for cpu, (now, _) in facts.caps.items():
             self._best_khz[cpu] = max(now, self._best_khz.get(cpu, 0))

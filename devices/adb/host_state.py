@@ -28,7 +28,7 @@ def state_file(kind: str, serialno: str, suffix: str, folder: Path | None = None
     A serial may hold any character, so the name is its harmless part and a hash.
 
     Args:
-        kind: ``leases``, ``journals`` or ``quarantine``.
+        kind: ``leases``, ``activities``, ``journals``, ``quarantine``, or ``ways`` by transport.
         serialno: The phone's own serial.
         suffix: E.g. ``.json``.
         folder: The state folder, for tests.

@@ -14,13 +14,13 @@ from devices.adb.phones import Phone
 from devices.adb.probe_script import WORK_DIR
 from devices.adb.quarantine import lift_quarantine
 from devices.adb.quoting import TOKEN_VARIABLE
-from devices.adb.states import NEEDS_PERSON, PhoneState, not_usable
+from devices.adb.states import HELD, NEEDS_PERSON, PhoneState, not_usable
 from mnas.errors import DeviceError
 
 if TYPE_CHECKING:
     from devices.adb.link import AdbLink
 
-_USABLE = frozenset({PhoneState.READY, PhoneState.LEASED, PhoneState.QUARANTINED})
+_USABLE = HELD | {PhoneState.READY, PhoneState.QUARANTINED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Tidying:
     Attributes:
         serial: Of the transport used.
         is_plan: Nothing was done.
-        cleaning: Processes and files; ``None`` where the phone could not be asked.
+        cleaning: Processes and files; ``None`` where the phone could not be asked, or must not be.
         settings: Settings that were put back; with a plan those that would be.
         was_quarantined: It was in quarantine.
         error: Why not everything could be done, or "".
@@ -84,15 +84,18 @@ def _check_usable(phone: Phone) -> None:
 
 
 def _plan(link: AdbLink, phone: Phone, folder: Path | None, work_dir: str, variable: str) -> Tidying:
-    pending = Journal(phone.serialno, folder=folder).pending()
     holder = holder_of(phone.serialno, folder=folder)
+    if holder:
+        # Not looked at either: a look takes time from what is measured there.
+        was_quarantined = phone.quarantine is not None
+        return Tidying(link.serial, True, None, (), was_quarantined, f"in use, would be refused: {holder}")
+    pending = Journal(phone.serialno, folder=folder).pending()
     return Tidying(
         link.serial,
         True,
         look_for_leftovers(link, work_dir=work_dir, variable=variable),
         tuple(Outcome(one.setting, one.old, one.new, False) for one in pending),
         phone.quarantine is not None,
-        f"in use, would be refused: {holder}" if holder else "",
     )
 
 

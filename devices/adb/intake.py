@@ -35,12 +35,14 @@ class Launched:
         ended: How it ended; ``None`` when it never did.
         error: Why it never ended, or "".
         is_hot: It counts although the phone throttled, because there was no time left to wait for it.
+        is_unread: It counts although the thermal service, which is there, did not say how hot the phone was.
     """
 
     job: Job
     ended: Ended | None
     error: str = ""
     is_hot: bool = False
+    is_unread: bool = False
 
 
 @dataclass(slots=True)
@@ -48,12 +50,14 @@ class Rejected:
     """How many launches were thrown away, by reason; they are made again."""
 
     hot: int = 0
+    unread: int = 0
     capped: int = 0
     unpinned: int = 0
 
     def add(self, other: Rejected) -> None:
         """Add the counts of another."""
         self.hot += other.hot
+        self.unread += other.unread
         self.capped += other.capped
         self.unpinned += other.unpinned
 
@@ -62,7 +66,8 @@ class Intake:
     """Takes the events of one batch and gives the launches that count.
 
     A launch counts once the thermal service has said afterwards that the phone does not throttle; until then it is
-    held. Where the phone has no such service it counts at once.
+    held. Where the phone has no such service it counts at once. A service that gives no answer says nothing of heat:
+    the launch is made again, or counts and is marked where the batch does not insist.
 
     Args:
         queue: Jobs that are left, the batch's first; one that counts is taken off.
@@ -75,6 +80,7 @@ class Intake:
         unpinned: Why the batch did not run at all.
         strays: Processes that the batch left.
         thermal: The last word of the thermal service.
+        is_unread: That word was none, or was set by a test command.
         is_done: The script came to its end.
         lowest_khz: Lowest clock of the pinned cores that was read right after a launch.
     """
@@ -88,6 +94,7 @@ class Intake:
         self.unpinned: Unpinned | None = None
         self.strays: tuple[int, ...] = ()
         self.thermal: Thermal | None = None
+        self.is_unread = False
         self.is_done = False
         self.lowest_khz: int | None = None
 
@@ -96,10 +103,14 @@ class Intake:
         if isinstance(event, Ended):
             return self._end(event)
         if isinstance(event, Heat):
-            self.thermal = parse_thermal(event.text, "")
-            return self._judge(is_throttling(self.thermal))
+            thermal = parse_thermal(event.text, "")
+            self.is_unread = not is_heat_told(thermal)
+            if not self.is_unread:
+                self.thermal = thermal
+            return self._judge(is_throttling(thermal), self.is_unread)
         if isinstance(event, Stopped):
-            self.stopped = event.reason
+            # The first one says why: heat is asked for once more after it, and may give a reason of its own.
+            self.stopped = self.stopped or event.reason
         elif isinstance(event, Unpinned):
             self.unpinned = event
         elif isinstance(event, Strays):
@@ -108,9 +119,14 @@ class Intake:
             self.is_done = True
         return []
 
-    def settle(self, is_throttling: bool) -> list[Launched]:
-        """Return the launches that were held when the link broke, judged by how hot the phone is found to be."""
-        return self._judge(is_throttling)
+    def settle(self, is_hot: bool, is_unread: bool = False) -> list[Launched]:
+        """Return the launches that were held when the link broke, judged by how hot the phone is found to be.
+
+        Args:
+            is_hot: It throttles.
+            is_unread: It does not say.
+        """
+        return self._judge(is_hot, is_unread)
 
     @property
     def is_waiting(self) -> bool:
@@ -138,14 +154,17 @@ class Intake:
         self._held.append(Launched(self._queue[len(self._held)], event, is_hot=is_capped))
         return [] if self._watch.reads_heat else self._judge(False)
 
-    def _judge(self, is_hot: bool) -> list[Launched]:
+    def _judge(self, is_hot: bool, is_unread: bool = False) -> list[Launched]:
         held, self._held = self._held, []
         if is_hot and self._watch.stops:
             self.rejected.hot += len(held)
             return []
+        if is_unread and self._watch.insists:
+            self.rejected.unread += len(held)
+            return []
         for _ in held:
             self._queue.popleft()
-        return [replace(one, is_hot=one.is_hot or is_hot) for one in held]
+        return [replace(one, is_hot=one.is_hot or is_hot, is_unread=is_unread) for one in held]
 
     def _is_capped(self, reading: Reading) -> bool:
         pairs = zip(reading.caps_khz, self._watch.caps_khz, strict=False)
@@ -154,6 +173,11 @@ class Intake:
     def _note_clock(self, reading: Reading) -> None:
         known = [khz for khz in (self.lowest_khz, *reading.clocks_khz) if khz is not None]
         self.lowest_khz = min(known, default=None)
+
+
+def is_heat_told(thermal: Thermal | None) -> bool:
+    """Say whether a phone tells how hot it is: a status that a test command set does not."""
+    return thermal is not None and thermal.status is not None and not thermal.is_override
 
 
 def is_throttling(thermal: Thermal | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from devices.adb.batch import STORAGE_LIMIT_BYTES
 from devices.adb.intake import Job, Launched
 from devices.measurement import Sample, SampleEvent, Statistic, Visit
 from devices.runners.dialect import RunnerDialect
@@ -62,7 +63,8 @@ def result_of(launched: Launched, dialect: RunnerDialect) -> LaunchResult:
         return failed_launch(f"hung: killed after {job.deadline_s} s")
     if ended.rc == _FILE_TOO_LARGE:
         return failed_launch(
-            "killed: the runner printed or wrote more than a runner has to say, or took shared memory of that size"
+            f"the runner printed more than a runner has to say, or wrote {STORAGE_LIMIT_BYTES >> 20} MiB into one file "
+            "or shared memory and was killed"
         )
     return dialect.read(job.request, ended.rc, ended.stdout, ended.stderr, ended.output)
 

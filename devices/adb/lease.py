@@ -132,6 +132,16 @@ def holder_of(serialno: str, *, folder: Path | None = None) -> Holder | None:
     return holder if holder and is_alive(holder.token, 0.0) else None
 
 
+def refuse_held(serialno: str, *, folder: Path | None = None) -> None:
+    """Do nothing unless a phone is held; to be asked before anything is asked of the phone itself.
+
+    Raises:
+        DeviceError: ``ADB31``: it is held, by this process or another.
+    """
+    if holder_of(serialno, folder=folder):
+        raise _refuse(serialno, state_file("leases", serialno, ".lock", folder))
+
+
 def _lock(file: int, path: Path) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from devices.adb.held import HeldPhone
 from devices.adb.staging import CacheItem, stage
+from devices.adb.states import PhoneState
 from mnas.errors import ModelError
 from mnas.export.artifact import ModelArtifact
 from mnas.jsonio import sha256_bytes
@@ -77,9 +78,11 @@ class ModelCache:
     def _send(self, wanted: dict[str, ModelArtifact]) -> None:
         size = sum(artifact.size_bytes for artifact in wanted.values())
         items = [CacheItem(artifact.path, sha256) for sha256, artifact in wanted.items()]
+        self._phone.tell(PhoneState.LEASED, f"staging {_models(len(items))} ({size / 1e6:.1f} MB)")
         done = stage(self._phone.link, items, deadline_s=_FEWEST_S + size / _SLOWEST_BYTES_PER_S)
         self._paths.update(zip(wanted, done.paths, strict=True))
         self._phone.recovery.progress()
+        self._phone.tell(PhoneState.STAGED, f"{_models(len(self._paths))} there")
 
     def _check(self, artifact: ModelArtifact) -> str:
         """Return why a file cannot be run, or ""; one that was read before is not read again."""
@@ -109,6 +112,10 @@ class ModelCache:
             return f"the file is no {self._format} model"
         # Our own writers leave no size open.
         return "" if artifact.writer_version else _open_sizes(artifact)
+
+
+def _models(count: int) -> str:
+    return f"{count} model{'' if count == 1 else 's'}"
 
 
 def _may_be_protobuf(data: bytes) -> bool:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from devices.adb.activity import Activity, activity_of
 from devices.adb.cooling import heat_of
 from devices.adb.lease import Holder, holder_of
 from devices.adb.parsers.cpus import Cluster
 from devices.adb.privacy import public_serial
 from devices.adb.probe import PhoneFacts, probe
 from devices.adb.quarantine import Quarantine, quarantine_of
-from devices.adb.states import PhoneState, remedy_of, state_of
+from devices.adb.states import HELD, PhoneState, remedy_of, state_of
+from devices.adb.ways import holder_on, remember_way, serialno_of_name
 from mnas.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 Way = Literal["usb", "wifi", "emulator", "unknown"]
 
-_TLS_NAME = re.compile(r"adb-(.+)-[A-Za-z0-9]{6}(?: \(\d+\))?\._adb-tls-connect\._tcp\.?")
 _ORDER: Sequence[Way] = ("usb", "unknown", "emulator", "wifi")
 _MOST_AT_ONCE = 16
 
@@ -57,9 +57,10 @@ class Phone:
     Attributes:
         serialno: Its own serial; that of its transport where it cannot be asked.
         transports: Ways to it, the best first.
-        state: Of the best one, or ``leased`` or ``quarantined``.
-        facts: ``None`` where it cannot be asked.
+        state: Of the best one, or ``quarantined``, or what its holder does with it, ``leased`` unless that is told.
+        facts: ``None`` where it cannot be asked; of a phone in use only what does not change, since it is not asked.
         holder: Who holds its lease.
+        activity: What the holder does with it.
         quarantine: Why it is left alone.
         runners: Names of the runners that are there for it.
         error: Why it could not be asked though adb calls it ready.
@@ -70,6 +71,7 @@ class Phone:
     state: PhoneState
     facts: PhoneFacts | None = None
     holder: Holder | None = None
+    activity: Activity | None = None
     quarantine: Quarantine | None = None
     runners: tuple[str, ...] = ()
     error: str = ""
@@ -80,10 +82,16 @@ class Phone:
         return self.transports[0].serial
 
     @property
+    def is_held(self) -> bool:
+        """A process has its lease."""
+        return self.holder is not None and (self.state in HELD or self.state is PhoneState.LOST)
+
+    @property
     def remedy(self) -> str:
         """What to do, "" where nothing is wrong."""
-        if self.holder and self.state is PhoneState.LEASED:
-            return f"in use: {self.holder}"
+        if self.holder and self.activity and self.is_held:
+            what = f"{self.activity.what}, since {self.activity.since_utc}; " if self.activity.what else ""
+            return f"{what}in use: {self.holder}"
         if self.quarantine:
             return f"{self.quarantine.reason}; {remedy_of(PhoneState.QUARANTINED).replace('SERIAL', self.serial)}"
         return self.error or remedy_of(self.state, self.transports[0].word)
@@ -101,10 +109,17 @@ class Phone:
             "state": str(self.state),
             "remedy": self.remedy,
             "transports": [{"serial": one.serial, "way": one.way, "state": one.word} for one in self.transports],
-            "lease": None if self.holder is None else {"pid": self.holder.pid, "since_utc": self.holder.since_utc},
+            "lease": self._lease_json(),
             "runners": list(self.runners),
             **_facts_json(self.facts),
         }
+
+    def _lease_json(self) -> dict[str, str] | None:
+        if self.holder is None:
+            return None
+        told = self.activity
+        doing = {"state": str(told.state), "doing": told.what, "state_since_utc": told.since_utc} if told else {}
+        return {"pid": self.holder.pid, "since_utc": self.holder.since_utc, "what": self.holder.what, **doing}
 
 
 def _facts_json(facts: PhoneFacts | None) -> dict[str, Any]:
@@ -147,7 +162,7 @@ def list_phones(
     deadline_s: float = 20.0,
     folder: Path | None = None,
 ) -> list[Phone]:
-    """Return every phone that the adb server knows, asked all at once.
+    """Return every phone that the adb server knows, asked all at once; one that a process holds is not asked.
 
     Args:
         server: The adb server, which runs.
@@ -159,7 +174,9 @@ def list_phones(
         DeviceError: The adb server does not answer.
     """
     transports = [transport_of(row) for row in server.details()]
-    ready = [one for one in transports if one.state is PhoneState.READY]
+    reachable = [one for one in transports if one.state is PhoneState.READY]
+    holders = {one: holder_on(server.address, one.serial, folder=folder) for one in reachable}
+    ready = [one for one in reachable if holders[one] is None]
 
     def ask(transport: Transport) -> PhoneFacts | str:
         try:
@@ -168,8 +185,12 @@ def list_phones(
             return str(error)
 
     with ThreadPoolExecutor(max_workers=max(1, min(len(ready), _MOST_AT_ONCE))) as pool:
-        answers = dict(zip(ready, pool.map(ask, ready), strict=True))
-    phones = merge_transports(transports, answers)
+        answers: dict[Transport, PhoneFacts | str] = dict(zip(ready, pool.map(ask, ready), strict=True))
+    for one, facts in answers.items():
+        if isinstance(facts, PhoneFacts):
+            remember_way(server.address, one.serial, facts.serialno, folder=folder)
+    told = {one: activity_of(holder, folder=folder).facts for one, holder in holders.items() if holder}
+    phones = merge_transports(transports, {**answers, **told})
     return [_with_state_of_host(phone, runners, folder) for phone in phones]
 
 
@@ -204,8 +225,7 @@ def merge_transports(transports: Sequence[Transport], answers: dict[Transport, P
 def _serialno(transport: Transport, answer: PhoneFacts | str | None) -> str:
     if isinstance(answer, PhoneFacts) and answer.serialno:
         return answer.serialno
-    name = _TLS_NAME.fullmatch(transport.serial)
-    return name[1] if name else transport.serial
+    return serialno_of_name(transport.serial)
 
 
 def _merged(serialno: str, ways: list[Transport], answers: dict[Transport, PhoneFacts | str]) -> Phone:
@@ -226,10 +246,11 @@ def _with_state_of_host(phone: Phone, runners: Callable[[Sequence[str]], Iterabl
     holder = holder_of(phone.serialno, folder=folder)
     quarantine = quarantine_of(phone.serialno, boot_id, folder=folder)
     state = phone.state
+    activity = activity_of(holder, folder=folder) if holder else None
     if state is PhoneState.READY:
-        state = PhoneState.QUARANTINED if quarantine else PhoneState.LEASED if holder else state
+        state = PhoneState.QUARANTINED if quarantine else activity.state if activity else state
     names = tuple(runners(phone.facts.abis)) if phone.facts else ()
-    return replace(phone, state=state, holder=holder, quarantine=quarantine, runners=names)
+    return replace(phone, state=state, holder=holder, activity=activity, quarantine=quarantine, runners=names)
 
 
 def describe_clusters(clusters: Sequence[Cluster]) -> str:

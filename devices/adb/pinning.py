@@ -72,13 +72,15 @@ def _refuse(spec: DeviceSpec, why: str, facts: PhoneFacts) -> ConfigError:
     )
 
 
-def watch_of(facts: PhoneFacts, cpu_mask: str, *, stops: bool = True) -> Watch:
+def watch_of(facts: PhoneFacts, cpu_mask: str, *, reads_heat: bool, stops: bool = True, insists: bool = False) -> Watch:
     """Return what is to be watched while something runs on cores of a phone.
 
     Args:
         facts: Taken while the phone was cool: its caps are what later ones are compared with.
         cpu_mask: Of the pinned cores, or "" for all.
+        reads_heat: The phone has a thermal service, whether or not it answered at last.
         stops: A batch ends when the phone gets hot.
+        insists: A batch ends when the thermal service gives no answer.
     """
     cpus = cpus_of_mask(cpu_mask) if cpu_mask else tuple(facts.caps)
     clocks: dict[tuple[int, int | None], int] = {}
@@ -95,6 +97,7 @@ def watch_of(facts: PhoneFacts, cpu_mask: str, *, stops: bool = True) -> Watch:
         caps_khz=tuple(facts.caps[cpu][0] for cpu in chosen),
         clock_files=tuple(_CPUFREQ.format(cpu, "scaling_cur_freq") for cpu in chosen),
         zone=next(ranked, ""),
-        reads_heat=facts.thermal is not None and facts.thermal.status is not None,
+        reads_heat=reads_heat,
         stops=stops,
+        insists=insists,
     )

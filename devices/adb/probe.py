@@ -32,6 +32,9 @@ __all__ = ("Battery", "Cluster", "PhoneFacts", "Temperature", "Thermal", "probe"
 DEADLINE_S = 20.0
 """A dump of a service that hangs is given up by the phone itself after 10 s."""
 
+_SDK_WITH_THERMAL = 29
+_NO_SERVICE = "Can't find service"
+
 
 @dataclass(frozen=True, slots=True)
 class PhoneFacts:
@@ -67,6 +70,7 @@ class PhoneFacts:
         uid: Of the shell, -1 where unknown.
         is_whole: The script ran to its end.
         is_booted: Android says that it has started; adbd answers earlier.
+        is_heat_unread: There is a thermal service, as since Android 10, and it did not tell its status.
     """
 
     serialno: str = ""
@@ -98,6 +102,7 @@ class PhoneFacts:
     uid: int = -1
     is_whole: bool = True
     is_booted: bool = True
+    is_heat_unread: bool = False
 
     def cluster(self, name: ClusterName) -> Cluster | None:
         """Return a cluster by name; of several in the middle the strongest; ``None`` where there is none."""
@@ -138,7 +143,9 @@ def read_facts(sections: Sections, known: Sequence[Cluster] = ()) -> PhoneFacts:
     props = parse_props(sections["props"])
     cores = parse_cores(sections["cores"])
     possible = parse_cpu_list(sections["possible"]) or tuple(sorted(cores))
-    uid = int_of(sections["uid"])
+    uid, sdk = int_of(sections["uid"]), int_of(props.get("ro.build.version.sdk", ""))
+    thermal = parse_thermal(sections["thermal"], sections["zones"])
+    is_told = thermal is not None and thermal.status is not None
     return PhoneFacts(
         serialno=serialno_of(props),
         boot_id=_boot_id(sections, props),
@@ -146,17 +153,18 @@ def read_facts(sections: Sections, known: Sequence[Cluster] = ()) -> PhoneFacts:
         model=first_of(props, ("ro.product.model", "ro.product.name", "ro.product.device")),
         soc=soc_of(props),
         android_version=first_of(props, ("ro.build.version.release_or_codename", "ro.build.version.release")),
-        sdk=int_of(props.get("ro.build.version.sdk", "")),
+        sdk=sdk,
         build_fingerprint=first_of(props, ("ro.build.fingerprint", "ro.system.build.fingerprint")),
         abis=abis_of(props),
         is_simulated=props.get("ro.mnas.simulated") == "1",
+        is_heat_unread=not is_told and (sdk or 0) >= _SDK_WITH_THERMAL and _NO_SERVICE not in sections["thermal"],
         is_booted=props.get("sys.boot_completed") == "1" or "ro.build.version.sdk" not in props,
         clusters=find_clusters(fill_offline(cores, possible, known)),
         possible_cpus=possible,
         online_cpus=parse_cpu_list(sections["online"]),
         **_clocks(cores),
         battery=parse_battery(sections["battery"]),
-        thermal=parse_thermal(sections["thermal"], sections["zones"]),
+        thermal=thermal,
         power_save=parse_power_save(sections["low_power"], sections["power"]),
         screen_on=parse_screen_on(sections["power"]),
         free_bytes=parse_df(sections["df"]),

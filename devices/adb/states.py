@@ -30,6 +30,12 @@ class PhoneState(StrEnum):
 NEEDS_PERSON = frozenset({PhoneState.UNAUTHORIZED, PhoneState.NO_PERMISSION, PhoneState.QUARANTINED})
 """Waiting mends none of these: they are never tried again."""
 
+HELD = frozenset(
+    {PhoneState.LEASED, PhoneState.STAGED, PhoneState.COOLING, PhoneState.RUNNING, PhoneState.COLLECTING}
+    | {PhoneState.CLEAN}
+)
+"""A process has the phone's lease; which of them it is, the process tells."""
+
 MAY_RETURN = frozenset({PhoneState.ABSENT, PhoneState.CONNECTING, PhoneState.OFFLINE, PhoneState.LOST})
 """Waiting with a deadline may mend these."""
 

@@ -161,7 +161,9 @@ def _find_fault(request: LaunchRequest, rows: Sequence[RunRow], stdout: str) -> 
 def _result(request: LaunchRequest, rows: Sequence[RunRow], stdout: str, taken: LaunchResult) -> LaunchResult:
     times = [row.seconds * 1000 for row in rows]
     timed = times[-request.runs :]
-    init, first, peak = (_figure(name, stdout) for name in ("init_s", "first_ms", "peak"))
+    init, whole_first, peak = (_figure(name, stdout) for name in ("init_s", "first_ms", "peak"))
+    # Cut to whole milliseconds: of a quick network it says 0, which is no time.
+    first = whole_first or None
     mean = sum(timed) / len(timed)
     memory = int(peak) if peak else rows[-1].peak_bytes
     notes = taken.notes

@@ -81,7 +81,7 @@ def offsets(runs: Sequence[BenchRun]) -> Iterator[str]:
 
     Their latencies do not show it: both are scaled to the nominals that belong to the model.
     """
-    from devices.adb.offset import offset_of
+    from devices.offset import offset_of
 
     phones = [run for run in runs if run.device.kind == "adb" and run.session.get("reference_ms")]
     for first, second in combinations(phones, 2):

@@ -99,9 +99,9 @@ def _phone_row(phone: Phone) -> list[str]:
     device = f"adb:{phone.serial}"
     facts = phone.facts
     lease = f"process {phone.holder.pid}" if phone.holder else ""
+    told = next((one.model for one in phone.transports if one.model), "")
     if facts is None:
-        what = next((one.model for one in phone.transports if one.model), "")
-        return [device, str(phone.state), what, *[""] * 6, lease, "", _note(phone)]
+        return [device, str(phone.state), told, *[""] * 6, lease, "", _note(phone)]
     from devices.adb.cooling import heat_of
     from devices.adb.phones import describe_clusters
 
@@ -110,7 +110,7 @@ def _phone_row(phone: Phone) -> list[str]:
     return [
         device,
         str(phone.state),
-        " ".join((facts.model or "phone").split()) + (" (simulated)" if facts.is_simulated else ""),
+        " ".join((facts.model or told or "phone").split()) + (" (simulated)" if facts.is_simulated else ""),
         facts.soc,
         facts.android_version,
         describe_clusters(facts.clusters),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mnas.cli.options import (
     AdbOption,
-    DeviceOption,
     FileOption,
     FormatOption,
     OutOption,
@@ -18,14 +18,13 @@ from mnas.cli.options import (
     output_folder,
     use_adb,
 )
-from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
+from mnas.cli.output import ConsoleReporter, Format, emit, say
 
 if TYPE_CHECKING:
     from latency.table import LatencyTable
-    from latency.validation import Validation
+    from mnas.store import Store
 
 app = typer.Typer(help="Build, show and validate latency lookup tables.", no_args_is_help=True)
-_ERRORS = (("table", "the table"), ("plain_sum", "plain sum"), ("constant", "constant"), ("macs_linear", "MACs-linear"))
 
 
 @app.command()
@@ -33,7 +32,10 @@ def build(
     space: Annotated[str, typer.Option("--space", help="Search space.")] = "mobilenetv3",
     preset: Annotated[str, typer.Option("--preset", help="fashion, digits or imagenet.")] = "imagenet",
     resolution: Annotated[list[int] | None, typer.Option("--resolution", help="Only these pixels (repeat).")] = None,
-    device: DeviceOption = "host:ort",
+    device: Annotated[
+        list[str] | None,
+        typer.Option("--device", help="Device spec, host:ort unless given; repeat it for phones that share the work."),
+    ] = None,
     mode: Annotated[str, typer.Option("--mode", help="accurate or fast.")] = "accurate",
     rounds: Annotated[int, typer.Option("--rounds", min=3, help="Visits of each segment.")] = 6,
     calibration: Annotated[int, typer.Option("--calibration", min=1, help="Networks to calibrate on.")] = 12,
@@ -46,9 +48,16 @@ def build(
     output: FileOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure exactly the blocks that a space can reach; interrupted, the same command goes on."""
-    from latency.on_device import COMPONENTS, OnDevice, lut_settings
+    """Measure exactly the blocks that a space can reach; interrupted, the same command goes on.
+
+    Phones of one model, runner and cores may share the work: repeat --device. Some probes are then measured by each of
+    them, and a report says whether they agree.
+    """
+    from latency.consistency import load_consistency
+    from latency.on_device import COMPONENTS, lut_settings
     from latency.plan import LutPlan
+    from mnas.cli.lut_build import build_table, plan_result
+    from mnas.cli.lut_view import consistency_notes, validation_result
     from mnas.errors import ConfigError
     from mnas.spaces.presets import open_space
     from mnas.store import FILE_NAME, Store
@@ -56,40 +65,75 @@ def build(
     use_adb(adb)
     if mode not in ("accurate", "fast"):
         raise ConfigError("CFG01", "no such mode of a table", value=mode, why="known are accurate, fast", fix="use one")
-    settings = lut_settings("fast" if mode == "fast" else "accurate", rounds, calibration, validation, device)
-    todo = LutPlan(open_space(space, preset, tuple(resolution or ())), settings)
+    devices = device or ["host:ort"]
+    settings = lut_settings("fast" if mode == "fast" else "accurate", rounds, calibration, validation, devices[0])
+    todo, folder = LutPlan(open_space(space, preset, tuple(resolution or ())), settings), output_folder(out)
     if plan:
-        counts = todo.counts()
-        rows = [[name.replace("_", " "), value] for name, value in counts.items()]
-        emit(Result(("what", "value"), rows, {"lut": counts}, f"plan of a table on {device}"), output_format, output)
+        emit(plan_result(todo, devices, folder), output_format, output)
         return
-    folder, reporter = output_folder(out), ConsoleReporter(quiet)
-    with Store(folder / FILE_NAME, COMPONENTS) as store, OnDevice(device, store) as opened:
-        table = opened.build_table(todo, reporter.progress, anew=anew)
-    emit(_validation_result(table, table.validation), output_format, output)
+    reporter = ConsoleReporter(quiet)
+    with Store(folder / FILE_NAME, COMPONENTS) as store:
+        table = build_table(store, devices, todo, reporter, anew=anew)
+        consistency = load_consistency(store, table.lut_id)
+        page = _write_page(store, table.lut_id, folder, reporter)
+    notes, more = consistency_notes(consistency), {"consistency": consistency}
+    emit(validation_result(table, table.validation, notes=notes, more=more), output_format, output)
+    if page:
+        say(f"report: {page}", quiet=quiet)
     say(f"next: mnas lut show {table.lut_id} --out {quote(str(folder))}", quiet=quiet)
+
+
+def _write_page(store: Store, lut_id: str, folder: Path, reporter: ConsoleReporter) -> Path | None:
+    """Write the page of a table that has just been built; it is worth no failure, for it can be written again."""
+    from latency.table import load_table
+    from mnas.cli.lut_report import lut_report_path, write_lut_report
+
+    try:
+        return write_lut_report(store, load_table(store, lut_id), lut_report_path(folder, lut_id))
+    except OSError as error:
+        reporter.warn(f"the table is there, but its page could not be written: {error}")
+        return None
 
 
 @app.command()
 def show(
     lut_id: Annotated[str, typer.Argument(help="Id of a table, or its beginning; all tables without.")] = "",
+    html: Annotated[Path | None, typer.Option("--html", help="Write the table's page to this file.")] = None,
     out: OutOption = None,
     output_format: FormatOption = Format.table,
     output: FileOption = None,
 ) -> None:
-    """List the tables of the output folder, or the entries of one."""
+    """List the tables of the output folder, or the entries of one: coverage, error, verdicts."""
+    from latency.consistency import load_consistency
     from latency.schema import LATENCY
-    from latency.table import list_tables, load_table
+    from latency.table import load_table
+    from mnas.cli.lut_view import entries_result, tables_result
     from mnas.store import FILE_NAME, Store
 
+    if html and not lut_id:
+        raise typer.BadParameter("name the table whose page is wanted")
     with Store(output_folder(out) / FILE_NAME, (LATENCY,), must_exist=True) as store:
         if not lut_id:
-            columns = ("lut_id", "created_at_utc", "status", "space", "entries", "dtype", "batch")
-            rows = [[row[name] for name in columns] for row in list_tables(store)]
-            emit(Result(columns, rows, title="latency tables"), output_format, output)
+            emit(tables_result(store), output_format, output)
             return
         table = load_table(store, lut_id)
-    emit(_entries_result(table), output_format, output)
+        if html:
+            _write_html(store, table, html)
+            return
+        emit(entries_result(table, load_consistency(store, table.lut_id)), output_format, output)
+
+
+def _write_html(store: Store, table: LatencyTable, file: Path) -> None:
+    from mnas.cli.lut_report import write_lut_report
+    from mnas.errors import ConfigError
+
+    try:
+        typer.echo(write_lut_report(store, table, file))
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise ConfigError(
+            "CFG07", "the page cannot be written there", value=str(file), why=why, fix="name another file with --html"
+        ) from error
 
 
 @app.command()
@@ -97,15 +141,24 @@ def validate(
     lut_id: Annotated[str, typer.Argument(help="Id of a table, or its beginning.")],
     networks: Annotated[int, typer.Option("--networks", min=2, help="How many to measure.")] = 20,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the networks.")] = 1,
+    device: Annotated[str, typer.Option("--device", help="Device spec; the table's own device unless given.")] = "",
+    max_drift: Annotated[float, typer.Option("--max-drift", min=0, help="Exit 3 if it drifted by more percent.")] = 5.0,
     adb: AdbOption = "",
     out: OutOption = None,
     output_format: FormatOption = Format.table,
     output: FileOption = None,
 ) -> None:
-    """Measure other whole networks now and compare them with the table's predictions."""
+    """Measure other whole networks now and compare them with the table's predictions.
+
+    Some of its own calibration networks are measured first: exit 3 if the device has drifted since it was built.
+    """
+    from latency.coverage import covered_space
+    from latency.drift import measure_drift
     from latency.on_device import COMPONENTS, OnDevice
     from latency.revalidate import revalidate
     from latency.table import load_table
+    from mnas.cli.lut_view import revalidation_result
+    from mnas.errors import GateFailedError
     from mnas.spaces.presets import open_space
     from mnas.store import FILE_NAME, Store
 
@@ -113,61 +166,12 @@ def validate(
     with Store(output_folder(out) / FILE_NAME, COMPONENTS, must_exist=True) as store:
         table = load_table(store, lut_id)
         family, _, preset = table.space.partition("/")
-        sides = {segment.in_shape_chw[1] for segment in table.entries if segment.role == "stem"}
-        with OnDevice(table.device.device_id, store) as device:
-            found = revalidate(store, device, table, open_space(family, preset, tuple(sides)), networks, seed)
-    emit(_validation_result(table, found), output_format, output)
-
-
-def _validation_result(table: LatencyTable, validation: Validation | None) -> Result:
-    columns = ("prediction", "MAPE %", "RMSE ms", "within 5 %", "within 10 %", "bias %", "Kendall tau", "Spearman")
-    rows: list[list[object]] = []
-    for name, label in _ERRORS if validation else ():
-        e = getattr(validation, name)
-        shares = [100 * e.mape, e.rmse_ms, 100 * e.within_5, 100 * e.within_10, 100 * e.bias]
-        rows.append([label, *(round(value, 4) for value in shares), round(e.kendall_tau, 4), round(e.spearman, 4)])
-    c = table.calibration
-    notes = [
-        f"{len(table.entries)} entries; prediction = {c.formula()}",
-        f"validated on {validation.networks} other networks" if validation else "NOT VALIDATED: do not rely on it",
-    ]
-    document: dict[str, Any] = {
-        "lut_id": table.lut_id,
-        "space": table.space,
-        "device": table.device.to_json(),
-        "device_key": table.device_key,
-        "entries": len(table.entries),
-        "calibration": c.to_json(),
-        "validation": validation.to_json() if validation else None,
-    }
-    simulated = "SIMULATED " if table.device.is_simulated else ""
-    return Result(columns, rows, document, f"{simulated}latency table {table.lut_id} of {table.space}", notes)
-
-
-def _entries_result(table: LatencyTable) -> Result:
-    columns = ("segment", "latency_ms", "low_ms", "high_ms", "samples", "verdict")
-    rows = [
-        [segment.label(), entry.latency_ms, entry.low_ms, entry.high_ms, entry.samples, entry.verdict]
-        for segment, entry in sorted(table.entries.items(), key=lambda item: item[0].label())
-    ]
-    validation = table.validation
-    how_good = "NOT VALIDATED"
-    if validation:
-        errors = validation.table
-        how_good = f"MAPE {errors.mape:.2%}, tau {errors.kendall_tau:.3f} on {validation.networks} networks"
-    info = table.device
-    title = f"{table.lut_id}: {table.space} on {info.model}, {info.runtime} {info.runtime_version}, {how_good}"
-    document = {
-        "lut_id": table.lut_id,
-        "space": table.space,
-        "device": info.to_json(),
-        "device_key": table.device_key,
-        "dtype": table.dtype,
-        "batch": table.batch,
-        "created_at_utc": table.created_at_utc,
-        "settings": table.settings,
-        "calibration": table.calibration.to_json(),
-        "validation": validation.to_json() if validation else None,
-        "entries": [dict(zip(columns, row, strict=True)) for row in rows],
-    }
-    return Result(columns, rows, document, ("SIMULATED " if info.is_simulated else "") + title)
+        space = covered_space(table) or open_space(family, preset)
+        with OnDevice(device or table.device.device_id, store) as opened:
+            drift = measure_drift(store, opened, table, space, seed=seed, bound=max_drift / 100)
+            found = revalidate(store, opened, table, space, networks, seed)
+    emit(revalidation_result(table, found, drift), output_format, output)
+    if drift.verdict == "drifted":
+        command = f"mnas lut build --anew --preset {preset} --device {opened.info.device_id}"
+        say(f"mnas: {drift.text()}. Build it anew: {command}")
+        raise typer.Exit(GateFailedError.exit_code)

@@ -178,6 +178,13 @@ def say(text: str, *, quiet: bool = False) -> None:
         sys.stderr.write(text + "\n")
 
 
+def span(seconds: float) -> str:
+    """Return a span of time for people: ``40 s``, ``12 min``, ``2.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+
+
 class ConsoleReporter:
     """Tells how a long command gets on: one line that is rewritten on a terminal, plain lines elsewhere.
 
@@ -193,7 +200,7 @@ class ConsoleReporter:
         self._prefix = prefix
         self._is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not prefix
         self._started = time.monotonic()
-        self._what, self._what_since, self._shown, self._open = "", 0.0, -1e9, False
+        self._what, self._what_since, self._first, self._shown, self._open = "", 0.0, 0, -1e9, False
         self._last = self._started
 
     def line(self, text: str) -> None:
@@ -206,18 +213,21 @@ class ConsoleReporter:
         self._write(f"warning: {self._prefix}{text}\n")
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Say how much of something is done, and when it will be at this rate."""
+        """Say how much of something is done, and when it will be at the rate since it was first told of."""
         now = time.monotonic()
         if what != self._what:
-            self._what, self._what_since, self._shown = what, self._last, -1e9
+            # What an earlier sitting did is not counted into the rate.
+            self._what, self._what_since, self._first, self._shown = what, self._last, max(done - 1, 0), -1e9
         is_last, self._last = done >= total, now
         if self._quiet or (not is_last and now - self._shown < (0.1 if self._is_terminal else self._EVERY_S)):
             return
         self._shown = now
-        left = (now - self._what_since) / done * (total - done) if done else 0.0
-        text = f"[{now - self._started:6.1f} s] {self._prefix}{what}: {done}/{total}" + (
-            "" if is_last else f", {left:.0f} s left"
-        )
+        text = f"[{now - self._started:6.1f} s] {self._prefix}{what}: {done}/{total}"
+        if not is_last:
+            text += f", {100 * done // total} %"
+            if done - self._first > max(1, total // 100):  # the first step waits for much that later ones do not
+                left_s = (now - self._what_since) / (done - self._first) * (total - done)
+                text += f", about {span(left_s)} left"
         if self._is_terminal and not is_last:
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()

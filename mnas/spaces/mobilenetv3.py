@@ -20,58 +20,11 @@ from mnas.errors import SpaceError
 from mnas.layers import Shape
 from mnas.rounding import make_divisible
 from mnas.segments import Segment
-from mnas.space import Genome
+from mnas.space import Genome, Place
+from mnas.spaces.choices import MobileNetV3Choices
 
 _GLOBAL_GENES = 2
 _GENES_PER_LAYER = 3
-
-
-@dataclass(frozen=True, slots=True)
-class StageChoices:
-    """What is fixed about a stage: channels at width 1, the stride of its first block, its activation."""
-
-    out_channels: int
-    stride: int
-    activation: str
-
-
-@dataclass(frozen=True, slots=True)
-class MobileNetV3Choices:
-    """Everything that spans one MobileNetV3 space; all channels at width 1.
-
-    Attributes:
-        preset: Name of the preset.
-        in_channels: Channels of the image.
-        classes: Outputs.
-        resolutions_px: Choices of the square input's side.
-        widths: Choices of the width multiplier.
-        kernels: Choices of a layer's kernel, in pixels.
-        expands: Choices of a layer's expansion.
-        se_ratios: Choices of squeeze channels over expanded channels; 0 is none.
-        depths: Choices of the number of layers of a stage.
-        stem_channels: Of the stem's convolution.
-        stem_stride: Of the stem's convolution.
-        stem_block: Whether a depthwise-separable block follows the stem's convolution.
-        stages: The stages.
-        head_conv: Channels of the 1 x 1 convolution before the pool.
-        head_linear: Width of the hidden linear layer; 0 for none. Not scaled by the width multiplier.
-    """
-
-    preset: str
-    in_channels: int
-    classes: int
-    resolutions_px: tuple[int, ...]
-    widths: tuple[float, ...]
-    kernels: tuple[int, ...]
-    expands: tuple[int, ...]
-    se_ratios: tuple[float, ...]
-    depths: tuple[int, ...]
-    stem_channels: int
-    stem_stride: int
-    stem_block: bool
-    stages: tuple[StageChoices, ...]
-    head_conv: int
-    head_linear: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +260,7 @@ class MobileNetV3Space:
 
     def _segments_at(self, px: int, width: int) -> Iterator[Segment]:
         channels = self._channels(width)
-        yield Segment("stem", self._stem(channels[0]), (self.choices.in_channels, px, px))
+        yield self._stem_segment(px, channels)
         for place in self._places(px, channels):
             yield from place.first
             yield from place.others
@@ -329,6 +282,9 @@ class MobileNetV3Space:
             yield _StagePlaces(first, others if self._layers > 1 else {})
             source, side = out, after
 
+    def _stem_segment(self, px: int, channels: tuple[int, ...]) -> Segment:
+        return Segment("stem", self._stem(channels[0]), (self.choices.in_channels, px, px))
+
     def _head_segment(self, px: int, channels: tuple[int, ...]) -> Segment:
         side = _halved(px, self.choices.stem_stride)
         for fixed in self.choices.stages:
@@ -342,8 +298,7 @@ class MobileNetV3Space:
         for resolution, px in enumerate(self.choices.resolutions_px):
             for width in sorted(set(self._first_equal_width)):
                 channels, genes = self._channels(width), [resolution, width]
-                stem = Segment("stem", self._stem(channels[0]), (self.choices.in_channels, px, px))
-                total = cost(stem) + cost(self._head_segment(px, channels))
+                total = cost(self._stem_segment(px, channels)) + cost(self._head_segment(px, channels))
                 for place in self._places(px, channels):
                     stage_cost, stage_genes = self._cheapest_stage(place, cost)
                     total += stage_cost
@@ -360,6 +315,43 @@ class MobileNetV3Space:
         depth = min(range(len(self.choices.depths)), key=lambda d: (self.choices.depths[d] - 1) * other_cost)
         genes = [depth, *place.first[first], *(() if other is None else place.others[other] * (self._layers - 1))]
         return first_cost + (self.choices.depths[depth] - 1) * other_cost, genes
+
+    def places(self) -> tuple[Place, ...]:
+        """Return the places whose segments are those of any genome: stem, each layer up to the deepest, head."""
+        return self._all_places
+
+    @cached_property
+    def _all_places(self) -> tuple[Place, ...]:
+        c, sources = self.choices, {}
+        for resolution, px in enumerate(c.resolutions_px):
+            for width in range(len(c.widths)):
+                sources[resolution, width] = (px, self._channels(width))
+        ends = [
+            Place((0, 1), tuple(make(px, channels) for px, channels in sources.values()))
+            for make in (self._stem_segment, self._head_segment)
+        ]
+        layers = []
+        for stage, start in enumerate(self._stage_starts):
+            for layer in range(self._layers):
+                at = start + 1 + layer * _GENES_PER_LAYER
+                segments: list[Segment | None] = []
+                for px, channels in sources.values():
+                    found = self._layer_segments(stage, layer, px, channels)
+                    for depth in c.depths:
+                        segments += found if layer < depth else [None] * len(found)
+                layers.append(Place((0, 1, start, *range(at, at + _GENES_PER_LAYER)), tuple(segments)))
+        return (ends[0], *layers, ends[1])
+
+    def _layer_segments(self, stage: int, layer: int, px: int, channels: tuple[int, ...]) -> list[Segment]:
+        """Return what each choice of kernel, expansion and squeeze-and-excitation puts there, the last fastest."""
+        c, out, side = self.choices, channels[stage + 1], _halved(px, self.choices.stem_stride)
+        for fixed in c.stages[: stage if layer == 0 else stage + 1]:
+            side = _halved(side, fixed.stride)
+        source = channels[stage] if layer == 0 else out
+        return [
+            Segment("block", (self._block(stage, layer == 0, source, out, choice),), (source, side, side))
+            for choice in product(c.kernels, c.expands, c.se_ratios)
+        ]
 
     def extremes(self) -> tuple[Genome, Genome]:
         """Return the genomes of the smallest and of the largest architecture by MACs."""

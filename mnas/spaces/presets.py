@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from mnas.errors import SpaceError
 from mnas.space import SearchSpace
-from mnas.spaces.mobilenetv3 import MobileNetV3Choices, MobileNetV3Space, StageChoices
+from mnas.spaces.choices import MobileNetV3Choices, StageChoices
+from mnas.spaces.mobilenetv3 import MobileNetV3Space
 
 _IMAGENET = MobileNetV3Choices(
     preset="imagenet",

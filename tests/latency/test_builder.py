@@ -1,5 +1,6 @@
 """The builder on a device whose latencies add up: right figures, nothing lost, nothing twice."""
 
+import errno
 import json
 from dataclasses import replace
 from itertools import count
@@ -8,14 +9,18 @@ import numpy as np
 import pytest
 
 from latency import builder as builder_module
+from latency import worker as worker_module
 from latency.builder import LutBuilder, find_table
+from latency.lock import builders
 from latency.on_device import OnDevice
-from latency.plan import NETWORK_ROUNDS_FACTOR, LutPlan
+from latency.pace import shown_pace
+from latency.plan import NETWORK_VISITS, LutPlan
 from latency.probes import write_network, write_probe
+from latency.records import rounds_done
 from latency.revalidate import revalidate
 from latency.table import list_tables, load_table
 from mnas.counts import total_macs
-from mnas.errors import LutError
+from mnas.errors import ExportError, LutError, StoreError
 from mnas.layers import layers_of
 from mnas.segments import segments_of
 from mnas.spaces.mobilenetv3 import MobileNetV3Space
@@ -35,7 +40,7 @@ def stopping_after(visits):
     numbers = count(1)
 
     def progress(what, done, total):
-        if what == "measuring" and next(numbers) == visits:
+        if what.startswith("measuring") and next(numbers) == visits:
             raise Interrupted
 
     return progress
@@ -119,8 +124,9 @@ def test_an_interrupted_build_goes_on_without_loss_or_repetition(store, plan, ad
     # Going on in another state of the machine: each sitting is scaled by its own references.
     table = build(store, additive_device(speed=0.6), plan)
     assert (table.lut_id, "ready") == find_table(store, plan, table.device)
-    assert sum(visits_of(store).values()) == total
-    assert set(visits_of(store).values()) == {4, 4 * NETWORK_ROUNDS_FACTOR}
+    # A round of a whole network that was begun is not begun again, though visits of it are left.
+    assert total - len(plan.networks) * (NETWORK_VISITS - 1) * len(stops) <= sum(visits_of(store).values()) <= total
+    assert set(rounds_done(store, table.lut_id).values()) == {4}
     assert set(table.entries) == set(plan.segments)
     whole = build(store, additive_device(), plan, anew=True)
     assert figures(table) == pytest.approx(figures(whole), abs=1e-4)
@@ -175,9 +181,12 @@ def test_revalidation_measures_other_networks(store, plan, additive_device):
     with OnDevice(additive_device(), store) as device:
         first, other = (revalidate(store, device, table, plan.space, 5, seed) for seed in (1, 2))
         assert first == revalidate(store, device, table, plan.space, 5, 1) != other
-    assert first.networks == 5
-    assert first.table.mape < 1e-3
-    assert first.constant.mape > 0.02
+    assert first.validation.networks == len({one.arch_id for one in first.networks}) == 5
+    assert first.validation.table.mape < 1e-3
+    assert first.validation.constant.mape > 0.02
+    assert first.covered == 1.0 and first.relative_width > 0
+    off = [replace(one, measured_ms=2 * one.high_ms) for one in first.networks[:2]]
+    assert replace(first, networks=(*off, *first.networks[2:])).covered == 0.6
 
 
 def test_revalidation_takes_no_network_that_the_table_was_fitted_or_validated_on(store, plan, additive_device):
@@ -185,7 +194,7 @@ def test_revalidation_takes_no_network_that_the_table_was_fitted_or_validated_on
     tiny = MobileNetV3Space(replace(choices, resolutions_px=(8,), depths=(1,), stages=choices.stages[:1]))
     table = build(store, additive_device(), LutPlan(tiny, replace(plan.settings, calibration=4, validation=4)))
     with OnDevice(additive_device(), store) as device:
-        assert revalidate(store, device, table, tiny, tiny.size() - 8, 1).networks == 8
+        assert revalidate(store, device, table, tiny, tiny.size() - 8, 1).validation.networks == 8
         with pytest.raises(LutError, match=r"LUT04.*8 of 9"):
             revalidate(store, device, table, tiny, tiny.size() - 7, 1)
 
@@ -210,3 +219,51 @@ def test_a_tables_networks_are_recorded_with_what_was_measured(store, plan, addi
         assert row["macs"] == total_macs(layers_of(network))
         assert row["low_ms"] <= row["measured_ms"] <= row["high_ms"]
         assert row["sum_ms"] == pytest.approx(row["measured_ms"], rel=1e-3)
+
+
+def test_a_full_disk_ends_the_build_with_a_clear_error_and_costs_the_visit_under_way_alone(
+    store, plan, additive_device
+):
+    pages = store.query("PRAGMA page_count")[0][0]
+    store.query(f"PRAGMA max_page_count = {pages + 20}")  # SQLite then says what it says on a full disk
+    seen = []
+    with pytest.raises(StoreError, match=r"STO05.*full.*check disk and rights"):
+        build(store, additive_device(), plan, lambda what, done, total: seen.append((what, done, total)))
+    kept = sum(visits_of(store).values())
+    assert kept > 0 and seen[-1][1:] == (kept, plan.counts()["visits"])
+    store.query("PRAGMA max_page_count = 1000000")
+    assert list(builders(store)) == []
+    going_on = []
+    table = build(store, additive_device(), plan, lambda what, done, total: going_on.append((what, done, total)))
+    assert set(rounds_done(store, table.lut_id).values()) == {plan.settings.protocol.rounds}
+    assert set(table.entries) == set(plan.segments)
+    counted = [done for what, done, _ in going_on if what.startswith("measuring")]
+    now = sum(visits_of(store).values())
+    assert counted == list(range(kept + 1, now + 1)) and now > kept, "progress goes on where it stood"
+
+
+def test_a_temporary_folder_that_takes_no_files_is_told(store, plan, additive_device, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(worker_module, "write_probe", full)
+    with pytest.raises(ExportError, match=r"EXP02.*No space left.*TMPDIR"):
+        build(store, additive_device(), plan)
+    monkeypatch.undo()
+    assert build(store, additive_device(), plan).validation.networks == plan.settings.validation
+
+
+def test_a_device_that_has_shown_its_pace_is_judged_by_it(store, plan, additive_device):
+    info = additive_device().info
+    assert shown_pace(store, info.device_id, plan.space.name) is None
+    table = build(store, additive_device(), plan)
+    # A simulated device takes no time, so its records are given some: 50 ms between any two.
+    store.execute("UPDATE lut_visit SET record_json = json_set(record_json, '$.t', rowid * 0.05)")
+    pace = shown_pace(store, info.device_id, plan.space.name)
+    rows = store.query("SELECT count(*) FROM lut_visit")[0][0]
+    assert pace.visits == plan.counts()["visits"] and pace.space == plan.space.name
+    assert pace.seconds_per_visit == pytest.approx((rows - 1) * 0.05 / pace.visits)
+    assert plan.counts(pace.seconds_per_visit)["estimated_minutes"] != plan.counts()["estimated_minutes"]
+    assert shown_pace(store, info.device_id, "another space").space == ""
+    assert shown_pace(store, "another device", plan.space.name) is None
+    assert table.device_key == info.device_key

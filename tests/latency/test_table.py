@@ -59,7 +59,8 @@ def test_an_estimate_is_the_calibrated_sum_over_the_networks_segments():
 
 def test_an_unvalidated_table_is_cautious():
     (estimate,) = table().estimate(networks(1))
-    assert estimate.high_ms - estimate.ms == pytest.approx(1.96 * 0.1 * estimate.ms)
+    assert estimate.high_ms - estimate.ms == pytest.approx(1.959964 * 0.1 * estimate.ms)
+    assert estimate.sd_ms == pytest.approx(0.1 * estimate.ms)
 
 
 def test_a_missing_entry_is_never_zero():
@@ -134,4 +135,4 @@ def test_a_table_comes_back_from_the_store_as_it_was(store, plan, additive_devic
     for name in ("entries", "calibration", "validation", "device", "settings", "space", "dtype", "batch"):
         assert getattr(loaded, name) == getattr(built, name)
     assert built.device == additive_device().info
-    assert built.relative_sd == built.validation.relative_sd > 0
+    assert built.validation.relative_sd > 0 and loaded.uncertainty == built.uncertainty

@@ -68,7 +68,8 @@ def test_every_format_holds_the_same_rows(outputs, capsys, name):
 
 
 def test_validation_measures_now_and_gives_all_four_predictions(digits_out, capsys):
-    assert main(["lut", "validate", "lut1", "--networks", "3", "--out", str(digits_out), "--format", "json"]) == 0
+    options = ["--networks", "3", "--max-drift", "1000", "--out", str(digits_out), "--format", "json"]
+    assert main(["lut", "validate", "lut1", *options]) == 0
     document = strict_json(capsys.readouterr().out)
     assert document["validation"]["networks"] == 3
     assert {"table", "plain_sum", "constant", "macs_linear"} <= set(document["validation"])
@@ -80,7 +81,9 @@ def test_a_table_that_is_there_is_not_built_again(digits_out, capsys):
     captured = capsys.readouterr()
     document = strict_json(captured.out)
     assert document["entries"] == 204
-    assert captured.err == f"next: mnas lut show {document['lut_id']} --out {digits_out}\n"
+    page = digits_out / "reports" / f"{document['lut_id']}.html"
+    assert captured.err == f"report: {page}\nnext: mnas lut show {document['lut_id']} --out {digits_out}\n"
+    assert page.is_file()
 
 
 def test_a_calibrated_device_keeps_its_nominals(digits_out, capsys):

@@ -14,10 +14,12 @@ from software_phone.adb_server import OwnAdbServer, free_port, wait_until
 from software_phone.fixtures import clean_phone, software_phone, software_phone_build  # noqa: F401
 from software_phone.python_adbd import Faults, PythonAdbd
 
+from devices.adb.activity import Telling
 from devices.adb.journal import Journal
 from devices.adb.lease import lease_phone
+from devices.adb.states import PhoneState
 from mnas.cli import main
-from mnas.cli.device_watch import changes
+from mnas.cli.device_watch import Seen, changes
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +162,29 @@ def test_watch_says_what_comes_and_goes(adb, attach, own, capsys):
     assert seen[0] == ("absent", "ready") and seen[-1][1] == "absent"
 
 
+def test_list_and_watch_show_what_is_done_with_a_phone_in_use_and_do_not_ask_it(adb, attach, capsys):
+    adbd, local = attach()
+    list_json(adb, capsys)  # from now on it is known which phone hangs there
+    calls = local.read("calls")
+    with lease_phone("CLI1", what="mnas bench big.tflite"):
+        telling = Telling("CLI1")
+        telling.tell(PhoneState.COOLING, "cooling down: skin at 41.0 C")
+        assert main(["devices", "list", "--adb", adb, "--format", "csv"]) == 0
+        (row,) = [line for line in capsys.readouterr().out.splitlines() if adbd.address in line]
+        assert ",cooling," in row and "skin at 41.0 C" in row and f"process {os.getpid()}" in row
+        timer = threading.Timer(1.5, lambda: telling.tell(PhoneState.RUNNING, "running a batch of 3 launches"))
+        timer.start()
+        try:
+            assert main(["devices", "watch", "--adb", adb, "--for", "4", "--format", "jsonl"]) == 0
+        finally:
+            timer.join()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    seen = [(one["before"], one["state"]) for one in lines if one["serial"] == adbd.address]
+    assert seen == [("absent", "cooling"), ("cooling", "running")]
+    assert "running a batch of 3 launches" in lines[-1]["doing"]
+    assert local.read("calls") == calls
+
+
 def test_watch_in_words_has_remedies(adb, attach, capsys):
     adbd, _ = attach(is_ready=False, unauthorized=True)
     assert main(["devices", "watch", "--adb", adb, "--for", "0.5"]) == 0
@@ -204,8 +229,16 @@ def test_watch_takes_only_formats_of_lines(adb, name):
 
 
 def test_changes_of_states():
-    before, now = {"A": "device", "B": "offline", "C": "device"}, {"B": "device", "C": "device", "D": "unauthorized"}
-    assert changes(before, now) == [("A", "device", ""), ("B", "offline", "device"), ("D", "", "unauthorized")]
+    device, offline = Seen("device"), Seen("offline")
+    running, words = Seen("device", "running", "a batch"), Seen("device", "running", "another batch")
+    before = {"A": device, "B": offline, "C": device, "E": device, "F": running}
+    now = {"B": device, "C": device, "D": Seen("unauthorized"), "E": running, "F": words}
+    assert changes(before, now) == [
+        ("A", device, Seen()),
+        ("B", offline, device),
+        ("D", Seen(), Seen("unauthorized")),
+        ("E", device, running),
+    ]
     assert changes(now, now) == []
 
 

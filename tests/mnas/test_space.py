@@ -14,7 +14,8 @@ from mnas.errors import SpaceError
 from mnas.layers import layers_of
 from mnas.named_networks import named_network
 from mnas.segments import segments_of
-from mnas.spaces.mobilenetv3 import MobileNetV3Space, StageChoices
+from mnas.spaces.choices import StageChoices
+from mnas.spaces.mobilenetv3 import MobileNetV3Space
 from mnas.spaces.presets import MOBILENETV3_PRESETS, open_space
 
 PRESETS = {name: open_space("mobilenetv3", name) for name in MOBILENETV3_PRESETS}
@@ -243,3 +244,24 @@ def test_fewer_resolutions_give_a_part_of_the_space():
     assert set().union(*(part.segments() for part in parts)) == set(whole.segments())
     for first, second in pairwise(parts):
         assert not second.contains(first.decode(first.extremes()[0]))
+
+
+@given(space_and_genome)
+def test_places_hold_the_segments_of_any_genome(given_):
+    space, genome = given_
+    found = []
+    for place in space.places():
+        cell = 0
+        for gene in place.genes:
+            cell = cell * space.cardinalities[gene] + genome[gene]
+        found.append(place.segments[cell])
+    assert tuple(one for one in found if one is not None) == segments_of(space.decode(genome))
+
+
+@pytest.mark.parametrize("name", sorted(REDUCED))
+def test_places_hold_each_segment_of_the_space_and_no_other(name):
+    space = MobileNetV3Space(REDUCED[name])
+    held = {segment for place in space.places() for segment in place.segments}
+    assert held - {None} == set(space.segments())
+    for place in space.places():
+        assert len(place.segments) == np.prod([space.cardinalities[gene] for gene in place.genes])

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -29,7 +30,9 @@ _NEEDED = frozenset(
 # They would act on this machine, or have no meaning without one.
 _UNWANTED = frozenset({"insmod", "rmmod", "modprobe", "reboot", "halt", "poweroff", "hwclock", "swapon", "swapoff"})
 _STATIC = {"phone_init": (), "instant_runner": ("-lm",), "lying_runner": ("-lm",)}
-_DYNAMIC = {"benchmark_model": ("-ldl", "-lm")}
+_DYNAMIC = dict.fromkeys(("benchmark_model", "litert_benchmark_model", "onnxruntime_perf_test"), ("-ldl", "-lm"))
+_RUNTIMES = {"libLiteRt.so": ("ai_edge_litert", ""), "libonnxruntime.so": ("onnxruntime", "capi")}
+"""Name in the image -> package of this machine, and the folder in it, that holds the library."""
 _PASSWD = "root:x:0:0::/:/system/bin/sh\nshell:x:2000:2000::/:/system/bin/sh\n"
 _GROUP = "root:x:0:\ninput:x:1004:\nlog:x:1007:\nadb:x:1011:\nsdcard_rw:x:1015:\nshell:x:2000:\ninet:x:3003:\n"
 
@@ -40,14 +43,13 @@ class Image:
 
     Attributes:
         root: Root of a phone's file system; never written to.
-        runners: Programs for ``mnas runner add``: ``benchmark_model`` (really runs the model; its library lies in the
-            image), ``instant_runner`` (returns at once), ``lying_runner`` (misbehaves as it is told).
-        litert: LiteRT's library, for who wants it beside the runner.
+        runners: Programs for ``mnas runner add``: ``benchmark_model``, ``litert_benchmark_model`` and
+            ``onnxruntime_perf_test`` (really run the model; their libraries lie in the image), ``instant_runner``
+            (returns at once), ``lying_runner`` (misbehaves as it is told).
     """
 
     root: Path
     runners: dict[str, Path]
-    litert: Path
 
     def hold(self) -> IO[str]:
         """Return an open file; while it is open the image is not removed for a newer one."""
@@ -63,41 +65,43 @@ def build_image() -> Image:
         PhoneUnavailable: This machine cannot build or run one; the text says why.
     """
     check_machine()
-    litert = _find_litert()
+    runtimes = {name: _find_runtime(name, *place) for name, place in _RUNTIMES.items()}
     packages = fetch_packages()
-    key = _key(litert, packages)
+    key = _key(runtimes, packages)
     folder = cache_folder() / f"image-{key}"
     if not folder.is_dir():
         with locked(cache_folder()):
             if not folder.is_dir():
-                _build(folder, packages, litert)
+                _build(folder, packages, runtimes)
     runners = {name: folder / "programs" / name for name in (*_DYNAMIC, "instant_runner", "lying_runner")}
-    return Image(folder / "root", runners, folder / "root" / "system" / "lib64" / litert.name)
+    return Image(folder / "root", runners)
 
 
-def _find_litert() -> Path:
-    found = importlib.util.find_spec("ai_edge_litert")
+def _find_runtime(name: str, package: str, folder: str) -> Path:
+    found = importlib.util.find_spec(package)
     for place in (found.submodule_search_locations or ()) if found else ():
-        library = Path(place) / "libLiteRt.so"
-        if library.is_file():
+        for library in sorted((Path(place) / folder).glob(f"{name}*")):
             return library
-    raise PhoneUnavailable("libLiteRt.so of the package ai-edge-litert was not found: pip install ai-edge-litert")
+    wanted = package.replace("_", "-")
+    raise PhoneUnavailable(f"{name} of the package {wanted} was not found: pip install {wanted}")
 
 
-def _key(litert: Path, packages: Path) -> str:
-    digest = hashlib.sha256(f"{litert.stat().st_size} {litert.stat().st_mtime_ns}".encode())
+def _key(runtimes: Mapping[str, Path], packages: Path) -> str:
+    digest = hashlib.sha256()
+    for library in runtimes.values():
+        digest.update(f"{library.stat().st_size} {library.stat().st_mtime_ns}".encode())
     digest.update(str(packages.stat().st_mtime_ns).encode())
     for source in sorted([Path(__file__), *(_HERE / "programs").iterdir(), *(_HERE / "shims").iterdir()]):
         digest.update(source.name.encode() + source.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def _build(folder: Path, packages: Path, litert: Path) -> None:
+def _build(folder: Path, packages: Path, runtimes: Mapping[str, Path]) -> None:
     work = cache_folder() / "building"
     shutil.rmtree(work, ignore_errors=True)
     try:
         _compile(work / "programs")
-        _lay_out(work / "root", packages, litert, work / "programs")
+        _lay_out(work / "root", packages, runtimes, work / "programs")
         _check(work / "root")
         for old in cache_folder().glob("image-*"):
             _remove_unused(old)
@@ -117,14 +121,15 @@ def _compile(folder: Path) -> None:
             raise PhoneUnavailable(f"gcc could not compile {name}.c: {done.stderr[-1000:]}")
 
 
-def _lay_out(root: Path, packages: Path, litert: Path, programs: Path) -> None:
+def _lay_out(root: Path, packages: Path, runtimes: Mapping[str, Path], programs: Path) -> None:
     for name in _FOLDERS:
         (root / name).mkdir(parents=True)
     shutil.copytree(packages / _LIBRARIES, root / _LIBRARIES, symlinks=True, ignore=shutil.ignore_patterns("gconv"))
     shutil.copytree(packages / "usr/lib64", root / "usr/lib64", symlinks=True)
     for name, target in (("bin", "system/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64"), ("sdcard", "data/local")):
         (root / name).symlink_to(target)
-    shutil.copy2(litert, root / "system/lib64" / litert.name)
+    for name, library in runtimes.items():
+        shutil.copy2(library, root / "system/lib64" / name)
     bin_folder = root / "system/bin"
     for name in ("toybox", "busybox", "mksh"):
         shutil.copy2(packages / "usr/bin" / name, bin_folder / name)
@@ -152,12 +157,12 @@ def _link_applets(root: Path) -> None:
 
 
 def _check(root: Path) -> None:
-    """The shell must run, and adbd and LiteRT must find their libraries, before anything is built upon them."""
+    """The shell must run, and adbd and the runtimes must find their libraries, before anything is built upon them."""
     loader = "/usr/lib64/ld-linux-x86-64.so.2"
     for command in (
         ["/system/bin/sh", "-c", "true"],
         [loader, "--list", "/system/bin/adbd"],
-        [loader, "--list", "/system/lib64/libLiteRt.so"],
+        *([loader, "--list", f"/system/lib64/{name}"] for name in _RUNTIMES),
     ):
         done = subprocess.run(["chroot", str(root), *command], capture_output=True, text=True, timeout=30)
         if done.returncode != 0 or "not found" in done.stdout:

@@ -50,16 +50,16 @@ class DeviceBench:
         return self.proxy.address
 
     def library(self, program: str) -> RunnerLibrary:
-        """Return a library that holds one of the image's runners as ``tflite``."""
+        """Return a library that holds one of the image's runners."""
         if program not in self._libraries:
             library = RunnerLibrary(self.folder / f"runners-{program}")
-            library.add(self.phone.image.runners[program], "tflite")
+            library.add(self.phone.image.runners[program], runner_name(program))
             self._libraries[program] = library
         return self._libraries[program]
 
     def open(self, program: str = "benchmark_model", options: str = "", **settings: Any) -> AdbDevice:
         """Open a device; ``options`` as in a device spec, e.g. ``,threads=2``."""
-        spec = DeviceSpec.parse(f"adb:{self.serial}/tflite{options}")
+        spec = DeviceSpec.parse(f"adb:{self.serial}/{runner_name(program)}{options}")
         settings.setdefault("heat", PATIENT)
         return AdbDevice(
             spec, server=self.own.server, library=self.library(program), folder=self.folder / "state", **settings
@@ -69,6 +69,11 @@ class DeviceBench:
         """End the proxy and forget its transport."""
         self.proxy.stop()
         self.own.server.disconnect(self.serial)
+
+
+def runner_name(program: str) -> str:
+    """Return under which name of a runner a program of the image goes."""
+    return {"litert_benchmark_model": "litert", "onnxruntime_perf_test": "ortperf"}.get(program, "tflite")
 
 
 @contextmanager

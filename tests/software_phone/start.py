@@ -21,9 +21,10 @@ A software phone is ready (ro.serialno {serial}, marked as simulated: its times 
 
     adb connect {address}                  {again}
     mnas devices list
-    mnas runner add {runner} --name tflite
+    mnas runner add {programs}/benchmark_model --name tflite
     mnas bench MODEL.tflite --device adb:{address}/tflite
 
+Beside it lie litert_benchmark_model (--name litert) and onnxruntime_perf_test (--name ortperf, for MODEL.onnx).
 Change what it tells of itself while it runs: the files below {state}
 (thermal/status, thermal/temperatures, battery/level, battery/temperature, settings/global/low_power ...).
 {warming}Ctrl-C ends it; nothing of it is left.
@@ -67,7 +68,7 @@ def _tell(phone: SoftwarePhone, heat_after_s: float | None) -> None:
         )
         warming = _WARMING.format(seconds=heat_after_s)
     again = " ".join(f"adb connect {address}" for address in phone.addresses[1:])
-    words = {"runner": phone.image.runners["benchmark_model"], "state": phone.folder / "state"}
+    words = {"programs": phone.image.runners["benchmark_model"].parent, "state": phone.folder / "state"}
     text = _TOLD.format(serial=phone.serial, address=phone.address, again=again, warming=warming, **words)
     print(text, flush=True)
 

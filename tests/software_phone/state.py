@@ -46,9 +46,11 @@ class PhoneState:
     def reset_state(self) -> None:
         """Awake, cool, charged, uncapped, all cores on, honest; settings and properties stay as they are."""
         self.stop_playing()
-        for name in ("lie", "lie_once", "power/no_fixed_performance", "power/fixed_performance"):
+        names = ("lie", "lie_once", "power/no_fixed_performance", "power/fixed_performance", "power/fixed_percent")
+        for name in names:
             (self._state / name).unlink(missing_ok=True)
-        shutil.rmtree(self._state / "no_service", ignore_errors=True)
+        for name in ("no_service", "silent_service"):
+            shutil.rmtree(self._state / name, ignore_errors=True)
         self.set_battery(level=87, temperature_c=27.1, status=CHARGING, updates_stopped=False)
         self.write("battery/ac", "false")
         self.write("battery/usb", "true")
@@ -124,10 +126,27 @@ class PhoneState:
         """What ``cmd power set-fixed-performance-mode-enabled`` was last called with; "" before the first call."""
         return self.read("power/fixed_performance")
 
+    def hold_clocks_by_fixed_performance(self, percent: int) -> None:
+        """Let fixed performance mode hold all clocks at a share of their highest; without this it changes none."""
+        self.write("power/fixed_percent", str(percent))
+        for core in self.capacities:
+            # Written by the shim, which is the phone's own user and acts for a service of root's.
+            (self._sys / f"devices/system/cpu/cpu{core}/cpufreq/scaling_max_freq").chmod(0o666)
+
     def remove_service(self, name: str) -> None:
         """Let ``dumpsys NAME`` answer that there is no such service, as an older Android does."""
         _make_open(self._state / "no_service")
         self.write(f"no_service/{name}", "")
+
+    def silence_service(self, name: str) -> None:
+        """Let ``dumpsys NAME`` say nothing, as one does that is given up since its service hangs."""
+        _make_open(self._state / "silent_service")
+        self.write(f"silent_service/{name}", "")
+
+    def restore_service(self, name: str) -> None:
+        """Undo `remove_service` and `silence_service`."""
+        for kind in ("no_service", "silent_service"):
+            (self._state / kind / name).unlink(missing_ok=True)
 
     def lie(self, kind: str, *, once: bool = False) -> None:
         """Tell ``lying_runner`` how to misbehave (its source lists the kinds), for one launch or from now on."""

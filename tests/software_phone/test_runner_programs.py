@@ -2,11 +2,10 @@
 
 import re
 
-import flatbuffers
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 from software_phone.adb_server import wait_until
+from software_phone.gap_models import with_gaps
 
 from mnas.export.tflite import write_tflite
 from mnas.layers import layers_of
@@ -35,31 +34,11 @@ def models(tmp_path_factory):
     return folder
 
 
-def with_gaps(data):
-    """Return a model in which two activations are of an operator that XNNPACK does not take."""
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.ZEROS_LIKE
-    code.version = 1
-    kinds = [known.builtinCode for known in model.operatorCodes]
-    model.operatorCodes.append(code)
-    activations = [
-        operator
-        for operator in model.subgraphs[0].operators
-        if kinds[operator.opcodeIndex] == schema.BuiltinOperator.HARD_SWISH
-    ]
-    for operator in activations[2:4]:
-        operator.opcodeIndex, operator.builtinOptions, operator.builtinOptionsType = len(kinds), None, 0
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
 @pytest.fixture
 def phone(clean_phone, software_phone_build, models, adb):
     done = adb.push(clean_phone, *software_phone_build.runners.values(), *sorted(models.iterdir()))
     assert done.returncode == 0, done
-    adb.say(clean_phone, "cd /data/local/tmp && chmod 755 *_runner benchmark_model")
+    adb.say(clean_phone, "cd /data/local/tmp && chmod 755 *_runner *benchmark_model onnxruntime_perf_test")
     return clean_phone
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fault_kit import Trap
 from software_phone.adb_server import OwnAdbServer
 from software_phone.open_device import (
     DeviceBench,
@@ -69,6 +70,22 @@ def test_a_runner_that_misbehaves_gives_an_error_and_no_number(
     assert_left_as_found(bench)
 
 
+@pytest.mark.parametrize(("size_mb", "is_good"), [(64, True), (300, False)])
+def test_shared_memory_is_limited_only_far_above_what_models_need(
+    bench: DeviceBench, files: Callable[[int], list[ModelArtifact]], size_mb: int, is_good: bool
+) -> None:
+    visits = [Visit(model, 5, 0) for model in files(2)]
+    with bench.open("lying_runner") as device:
+        bench.phone.lie(f"shared {size_mb}", once=True)
+        first, second = device.run(visits)
+    assert_each_once([second], visits[1:])
+    if is_good:
+        assert_each_once([first], visits[:1])
+    else:
+        assert first.samples == () and "shared memory" in first.error
+    assert_left_as_found(bench)
+
+
 def test_a_child_that_a_launch_leaves_is_ended(bench: DeviceBench, files: Callable[[int], list[ModelArtifact]]) -> None:
     visits = [Visit(model, 2, 0) for model in files(3)]
     with bench.open("lying_runner") as device:
@@ -118,6 +135,52 @@ def test_launches_under_a_cap_are_made_again(bench: DeviceBench, files: Callable
         events = list(device.run(visits))
         assert device.rejections.capped >= 1 and device.rejections.kept_hot == 0
     assert_each_once(events, visits)
+
+
+def test_launches_of_which_the_heat_is_not_told_are_made_again(
+    bench: DeviceBench, files: Callable[[int], list[ModelArtifact]]
+) -> None:
+    phone = bench.phone
+    visits = [Visit(model, 2, 0) for model in files(6)]
+    with bench.open("lying_runner") as device:
+        before = device.conditions()
+        phone.lie("slow 1")
+        events = device.run(visits)
+        first = next(events)
+        phone.silence_service("thermalservice")
+        with Trap(lambda: device.rejections.unread > 0, lambda: phone.restore_service("thermalservice")):
+            assert_each_once([first, *events], visits)
+        assert device.rejections.unread >= 1 and device.rejections.kept_unread == 0
+        assert judge_heat([before, device.conditions()]) == ()
+
+
+def test_a_phone_that_no_longer_tells_its_heat_is_measured_in_the_end_and_that_is_said(
+    bench: DeviceBench, files: Callable[[int], list[ModelArtifact]]
+) -> None:
+    visits = [Visit(model, 2, 0) for model in files(3)]
+    with bench.open("instant_runner", sleep=lambda seconds: None) as device:
+        before = device.conditions()
+        bench.phone.silence_service("thermalservice")
+        device.phone.refresh()
+        assert_each_once(list(device.run(visits)), visits)
+        after = device.conditions()
+        assert device.rejections.kept_unread == after["unread_heat_count"] == 3
+        (reason,) = judge_heat([before, after])
+        assert "during 3 launches the device did not tell" in reason
+        bench.phone.restore_service("thermalservice")
+        assert_each_once(list(device.run(visits)), visits)
+        assert device.rejections.kept_unread == 3
+
+
+def test_a_phone_that_does_not_tell_its_heat_from_the_start_is_warned_of(
+    bench: DeviceBench, files: Callable[[int], list[ModelArtifact]]
+) -> None:
+    visits = [Visit(model, 2, 0) for model in files(2)]
+    bench.phone.silence_service("thermalservice")
+    with bench.open("instant_runner", sleep=lambda seconds: None) as device:
+        assert any("does not say how hot" in text for text in device.warnings)
+        assert_each_once(list(device.run(visits)), visits)
+        assert device.rejections.kept_unread == 2 and device.conditions()["thermal_status_unread"]
 
 
 def test_a_phone_that_stays_hot_is_measured_in_the_end_and_called_throttled(

@@ -34,7 +34,7 @@ from devices.adb.quoting import with_token
 
 _TOKEN = "0123abcd"
 _COOL = "IsStatusOverride: false\nThermal Status: 0\n"
-_PROGRAMS = ("sh", "sleep", "true", "grep", "cat", "mkdir", "rm", "taskset", "yes", "printf", "env", "echo")
+_PROGRAMS = ("sh", "sleep", "true", "grep", "cat", "head", "mkdir", "rm", "taskset", "yes", "printf", "env", "echo")
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 
@@ -146,11 +146,14 @@ def test_a_launch_that_fails_late_but_before_its_deadline_is_not_hung(phone: _Ph
 
 
 def test_endless_output_is_bounded_on_the_phone(phone: _Phone) -> None:
-    for launch, fails in ((_launch(0, "yes"), 128 + signal.SIGXFSZ), (_shell(0, "yes >&2"), None)):
+    # One is killed at the size of any file; the others end by themselves, and of theirs no more than that is read.
+    said = "yes | head -c 200000"
+    for launch in (_launch(0, "yes"), _shell(0, f"{said} >&2"), _shell(0, said), _shell(0, f"{said} >f", files="f")):
         events, done = phone.run(phone.batch(launch, _launch(1, "echo", "on"), file_limit_bytes=1 << 16))
         flood = _ended(events)[0]
-        assert flood.rc == fails if fails else flood.rc != 0
-        assert len(done.stdout) < 1 << 18
+        assert flood.rc == 128 + signal.SIGXFSZ and len(done.stdout) < 1 << 18
+    (whole,) = _ended(phone.run(phone.batch(_shell(0, said), file_limit_bytes=200_000))[0])
+    assert (whole.rc, len(whole.stdout)) == (0, 200_000)
 
 
 def test_output_without_an_end_of_line_hides_no_mark(phone: _Phone) -> None:
@@ -218,6 +221,21 @@ def test_a_status_that_a_test_command_set_stops_nothing(phone: _Phone) -> None:
     phone.add("dumpsys", 'echo "IsStatusOverride: true"; echo "Thermal Status: 3"')
     events, _ = phone.run(phone.batch(_launch(0, "echo", "a"), watch=Watch(reads_heat=True)))
     assert len(_ended(events)) == 1 and not [one for one in events if isinstance(one, Stopped)]
+
+
+@pytest.mark.parametrize("says", ["", "echo 'IsStatusOverride: true'; echo 'Thermal Status: 0'", "echo 'Thermal St'"])
+def test_a_service_that_does_not_tell_the_heat_ends_a_batch_that_insists(phone: _Phone, says: str) -> None:
+    calls = phone.folder / "calls"
+    phone.add("dumpsys", f"echo x >>{calls}; {says}")
+    launches = (_shell(0, "sleep 1.1"), _shell(1, "sleep 1.1"), _shell(2, "echo ran"))
+    watch = Watch(reads_heat=True, heat_every_s=1, insists=True)
+    events, _ = phone.run(phone.batch(*launches, watch=watch))
+    assert _ended(events) == [] and Stopped("unread") in events and isinstance(events[-1], Done)
+    # Where it does not insist it goes on, and asks less often.
+    calls.unlink()
+    on, _ = phone.run(phone.batch(*launches, watch=replace(watch, insists=False)))
+    assert len(_ended(on)) == 3 and not [one for one in on if isinstance(one, Stopped)]
+    assert calls.read_text().split() == ["x", "x"]
 
 
 def test_caps_and_clocks_are_read_around_each_launch(phone: _Phone) -> None:

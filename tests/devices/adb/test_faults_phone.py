@@ -1,4 +1,4 @@
-"""Phones that are misused while they measure, odd files and odd places: 28 kinds, end to end.
+"""Phones that are misused while they measure, odd files and odd places: 24 kinds, end to end.
 
 ======================  ===================================================================================
 kinds                   what happens
@@ -10,15 +10,14 @@ leftovers (2)           children that are deaf to HUP and TERM after every launc
 storage (7)             it fills up before a batch, and under one; a cached model changes, vanishes, all
                         that is ours vanishes; a file, or somebody else's folder, lies in our place
 holders (3)             five at once; one over another transport; a quarantine, which a reboot ends
-heat (4)                hot before the first launch; the cable is pulled while it cools down; a status set
-                        by hand; a phone that stays hot from the start
 this machine (3)        a state folder that is none; a journal of garbage; files that change after loading
 names (2)               files and folders with odd names; a model that is a folder
 another phone (1)       another phone comes back in the place of the lost one
 ======================  ===================================================================================
 
-Runners that lie, hang, crash and never stop talking are in `test_adb_faults`; phones that are not fit, full or without
-exec, interrupts and dead holders in `test_adb_device`; links and what comes of them in `test_recovery`.
+Heat and phones that start are in `test_faults_heat`; runners that lie, hang, crash and never stop talking in
+`test_adb_faults`; phones that are not fit, full or without exec, interrupts and dead holders in `test_adb_device`;
+links and what comes of them in `test_recovery`.
 """
 
 from __future__ import annotations
@@ -38,10 +37,8 @@ from software_phone.build import Image
 from software_phone.fixtures import clean_phone, software_phone, software_phone_build  # noqa: F401
 from software_phone.open_device import assert_each_once, device_bench, pretended_models
 from software_phone.phone import SoftwarePhone
-from software_phone.state import COOL
 
 from devices.adb.device import AdbDevice
-from devices.adb.heat import HeatLimits
 from devices.adb.journal import Journal
 from devices.adb.quarantine import put_in_quarantine
 from devices.measurement import Visit
@@ -50,8 +47,6 @@ from mnas.errors import DeviceError, MnasError, StateError
 from mnas.export.artifact import ModelArtifact, save_artifact
 
 pytestmark = pytest.mark.software_phone
-
-_HOT = {**COOL, "skin": 46.0}
 
 
 @pytest.fixture
@@ -339,44 +334,6 @@ def test_a_quarantine_holds_until_the_phone_starts_anew(scene: Scene) -> None:
     scene.assert_free()
     scene.phone.reboot()
     scene.assert_usable()
-
-
-def test_a_phone_that_is_hot_at_the_start_cools_down_first(scene: Scene, visits: list[Visit]) -> None:
-    scene.phone.set_thermal(2, _HOT)
-    with scene.open() as device:
-        scene.phone.play([(1.0, lambda: scene.phone.set_thermal(0, COOL))])
-        assert_each_once(list(device.run(visits)), visits)
-        scene.phone.stop_playing()
-        assert device.rejections.cool_downs == 1 and device.rejections.hot == device.rejections.kept_hot == 0
-    scene.assert_left_as_found()
-
-
-def test_a_link_that_breaks_while_the_phone_cools_down_loses_nothing(scene: Scene, visits: list[Visit]) -> None:
-    scene.phone.set_thermal(2, _HOT)
-    with scene.open() as device:
-        cool = lambda: scene.phone.set_thermal(0, COOL)  # noqa: E731
-        scene.phone.play([(0.5, scene.phone.kill_adbd), (1.0, scene.phone.restart_adbd), (1.5, cool)])
-        assert_each_once(list(device.run(visits)), visits)
-        scene.phone.stop_playing()
-        assert device.phone.recovery.losses >= 1 and device.rejections.kept_hot == 0
-    scene.assert_left_as_found()
-
-
-def test_a_status_that_was_set_by_hand_is_refused(scene: Scene) -> None:
-    scene.phone.set_thermal(3, COOL, is_override=True)
-    with pytest.raises(DeviceError) as caught:
-        scene.open()
-    assert_told(caught.value, "ADB67")
-    assert "cmd thermalservice reset" in caught.value.fix
-    scene.assert_left_as_found()
-
-
-def test_a_phone_that_is_hot_from_start_to_end_is_measured_and_called_so(scene: Scene, visits: list[Visit]) -> None:
-    scene.phone.set_thermal(3, _HOT)
-    with scene.bench.open("instant_runner", heat=HeatLimits(budget_s=0.5, interval_s=0.2)) as device:
-        assert_each_once(list(device.run(visits)), visits)
-        assert device.rejections.kept_hot == len(visits) and device.conditions()["throttle_count"] == len(visits)
-    scene.assert_left_as_found()
 
 
 def test_a_state_folder_that_is_none_is_told_before_the_phone_is_touched(scene: Scene) -> None:

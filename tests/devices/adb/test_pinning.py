@@ -69,9 +69,10 @@ def test_without_taskset_nothing_runs_unpinned_in_silence() -> None:
 
 
 def test_one_core_speaks_for_each_clock() -> None:
-    watch = watch_of(_FACTS, "e1")
+    watch = watch_of(_FACTS, "e1", reads_heat=True)
     files = [f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_max_freq" for cpu in (0, 5, 7)]
     assert watch.cap_files == tuple(files) and watch.caps_khz == (1_800_000, 1_900_000, 1_900_000)
     assert len(watch.clock_files) == 3 and watch.zone == "cpuss-big" and watch.reads_heat and watch.stops
-    nothing = watch_of(replace(_FACTS, thermal=None), "80", stops=False)
-    assert nothing.zone == "" and not nothing.reads_heat and not nothing.stops
+    assert not watch.insists
+    nothing = watch_of(replace(_FACTS, thermal=None), "80", reads_heat=False, stops=False, insists=True)
+    assert nothing.zone == "" and not nothing.reads_heat and not nothing.stops and nothing.insists

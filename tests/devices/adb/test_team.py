@@ -17,9 +17,9 @@ from software_phone.open_device import device_bench
 from software_phone.phone import SoftwarePhone
 
 from devices.adb.device import AdbDevice
-from devices.adb.offset import offset_of
-from devices.adb.team import Team
 from devices.measurement import Visit
+from devices.offset import offset_of
+from devices.team import Team
 from devices.testing import SimulatedDevice, simulated_artifact
 from mnas.errors import DeviceError
 from mnas.export.artifact import ModelArtifact, save_artifact

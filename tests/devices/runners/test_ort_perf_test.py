@@ -47,6 +47,11 @@ def test_builds_of_2020_have_one_time_and_no_first():
     assert (result.warmup_ms, result.first_ms, result.init_ms) == (pytest.approx((18.1,)), None, pytest.approx(60.94))
 
 
+def test_a_first_run_of_less_than_a_millisecond_is_not_told():
+    result = read(OUT.replace("First inference time cost: 196 ms", "First inference time cost: 0 ms"))
+    assert result.error == "" and result.first_ms is None and result.warmup_ms == pytest.approx((10.5,))
+
+
 def test_colons_without_blanks_and_an_older_wording():
     text = transcript("ort_2020.out").replace(": ", ":")
     assert read(text, rows=transcript("ort_2020.csv"), runs=4).init_ms == pytest.approx(60.94)

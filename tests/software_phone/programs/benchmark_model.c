@@ -6,34 +6,10 @@
  * Source: TensorFlow Lite, tools/benchmark/{benchmark_model,benchmark_tflite_model,benchmark_main}.cc.
  */
 #define _GNU_SOURCE
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 
-#include "flags.h"
-#include "litert.h"
-#include "op_table.h"
-#include "statistics.h"
-
-static OpTable table;
-
-static int64_t now_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-static void sleep_seconds(double seconds) {
-    struct timespec wait = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
-    if (seconds > 0) nanosleep(&wait, NULL);
-}
-
-static double peak_mb(void) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)usage.ru_maxrss / 1024.0;
-}
+#include "bench_loop.h"
+#include "graph_parts.h"
 
 static long kept_mb(const char *name) {
     char line[128];
@@ -43,58 +19,6 @@ static long kept_mb(const char *name) {
         if (strncmp(line, name, strlen(name)) == 0) kilobytes = atol(line + strlen(name) + 1);
     if (status) fclose(status);
     return kilobytes / 1024;
-}
-
-/* Run until both bounds are reached, as the real tool does; a failed run is counted, and told at the end. */
-static bool run_many(Session *session, Samples *samples, int runs, double min_secs, bool is_timed) {
-    double max_secs = flag_number("max_secs");
-    bool is_good = true, is_profiled = is_timed && session->profiler != NULL;
-    printf("INFO: Running benchmark for at least %d iterations and at least %g seconds but terminate if exceeding %g "
-           "seconds.\n", runs, min_secs, max_secs);
-    int64_t now = now_us(), at_least = now + (int64_t)(min_secs * 1e6), at_most = now + (int64_t)(max_secs * 1e6);
-    for (int run = 0; (run < runs || now < at_least) && now <= at_most; run++) {
-        if (is_profiled) start_profile(session);
-        int64_t start = now_us();
-        is_good &= invoke(session);
-        samples_add(samples, now_us() - start);
-        if (is_profiled) stop_profile(session, &table);
-        sleep_seconds(flag_number("run_delay"));
-        now = now_us();
-    }
-    printf("INFO: ");
-    samples_print(stdout, samples);
-    printf("\n\n");
-    return is_good;
-}
-
-/* XNNPACK takes whole parts of a graph; the events of a profiled inference tell how many. */
-static int count_parts(const char *path) {
-    Session probe;
-    int count = 0, parts = 0;
-    uint64_t previous = UINT64_MAX;
-    if (!open_model(&probe, path) || !compile_model(&probe, 1, true, true) || !make_ends(&probe)) return 0;
-    start_profile(&probe);
-    if (!invoke(&probe) || !CALL(LiteRtStopProfiler, (Handle), (probe.profiler))) return 0;
-    if (!CALL(LiteRtGetNumProfilerEvents, (Handle, int *), (probe.profiler, &count)) || count <= 0) return 0;
-    ProfileEvent *events = calloc((size_t)count, sizeof *events);
-    if (!events) return 0;
-    if (!CALL(LiteRtGetProfilerEvents, (Handle, int, ProfileEvent *), (probe.profiler, count, events))) return 0;
-    for (int place = 0; place < count; place++) {
-        bool is_delegate = events[place].kind == DELEGATE_EVENT || events[place].kind == DELEGATE_PROFILED_EVENT;
-        if (is_delegate) parts += events[place].node <= previous, previous = events[place].node;
-        if (events[place].kind == OPERATOR_EVENT) previous = UINT64_MAX;
-    }
-    return parts;
-}
-
-/* In a child, since a profiler's buffers would be told as memory of the model. */
-static int count_parts_apart(const char *path) {
-    int status = 0;
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) _exit(count_parts(path) & 127);
-    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status)) return 0;
-    return WEXITSTATUS(status);
 }
 
 /* Say what became of a delegate that was asked for; false where --require_full_delegation forbids it. */
@@ -127,7 +51,7 @@ static bool apply_delegates(const Session *session) {
     if (!wants_xnnpack) return true;
     bool is_full = false;
     CALL(LiteRtCompiledModelIsFullyAccelerated, (Handle, bool *), (session->compiled, &is_full));
-    return report_delegate("XNNPACK", is_full, is_full ? 1 : count_parts_apart(flag_text("graph")));
+    return report_delegate("XNNPACK", is_full, is_full ? 1 : count_parts(flag_text("graph")).parts);
 }
 
 static bool init(Session *session) {
@@ -149,6 +73,8 @@ static void print_end(const Samples *warmup, const Samples *timed, int64_t init_
     const char *path = flag_text("op_profiling_output_file");
     if (flag_on("enable_op_profiling") && table.totals.count) {
         if (*path) file = fopen(path, "w");
+        const char *prefix = file ? "" : "INFO: ";
+        fprintf(file ? file : stdout, "%sOperator-wise Profiling Info for Regular Benchmark Runs:\n", prefix);
         print_table(file ? file : stdout, &table, strcmp(flag_text("op_profiling_output_mode"), "csv") == 0);
         if (file) fclose(file);
     }

@@ -1,5 +1,7 @@
 /* The flags of benchmark_model: --name=value, known names alone; the rest is named in a warning and then ignored.
  *
+ * With LITERT_TOOL defined they are those of LiteRT's newer tool, which has the loop's flags in common.
+ *
  * Source: TensorFlow Lite, tools/command_line_flags.cc, tools/benchmark/benchmark_model.cc.
  */
 #ifndef SOFTWARE_PHONE_FLAGS_H
@@ -26,12 +28,20 @@ static Flag flags[] = {
     {"num_threads", "Num threads", "-1", 0},
     {"warmup_runs", "Min warmup runs", "1", 0},
     {"warmup_min_secs", "Min warmup runs duration (seconds)", "0.5", 0},
+#ifdef LITERT_TOOL
+    {"use_cpu", NULL, "1", 0},
+    {"use_gpu", NULL, "0", 0},
+    {"use_npu", NULL, "0", 0},
+    {"use_profiler", NULL, "0", 0},
+    {"gpu_backend", NULL, "", 0},
+    {"signature_to_run_for", NULL, "", 0},
+    {"dispatch_library_path", NULL, "", 0},
+    {"compiler_plugin_library_path", NULL, "", 0},
+    {"result_file_path", NULL, "", 0},
+#else
     {"enable_op_profiling", "Enable op profiling", "0", 0},
     {"op_profiling_output_mode", "Op profiling output mode.", "stdout", 0},
     {"op_profiling_output_file", "Op profiling output file.", "", 0},
-    {"report_peak_memory_footprint", "Report the peak memory footprint", "0", 0},
-    {"memory_footprint_check_interval_ms", "Memory footprint check interval (ms)", "50", 0},
-    {"require_full_delegation", "Require full delegation", "0", 0},
     {"max_delegated_partitions", "Max number of delegated partitions", "0", 0},
     {"use_xnnpack", "Use xnnpack", "", 0},
     {"use_gpu", "Use gpu", "0", 0},
@@ -40,6 +50,10 @@ static Flag flags[] = {
     {"use_nnapi", "Use NNAPI", "0", 0},
     {"external_delegate_path", "External delegate path", "", 0},
     {"external_delegate_options", "External delegate options", "", 0},
+#endif
+    {"report_peak_memory_footprint", "Report the peak memory footprint", "0", 0},
+    {"memory_footprint_check_interval_ms", "Memory footprint check interval (ms)", "50", 0},
+    {"require_full_delegation", "Require full delegation", "0", 0},
     {"allow_fp16", "Allow fp16", "0", 0},
     {"verbose", NULL, "0", 0},
     {"help", NULL, "0", 0},

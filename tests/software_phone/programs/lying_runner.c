@@ -17,6 +17,7 @@
  *     chatty N         N MB of lines (default 4) between honest ones
  *     endless          prints for ever
  *     memory N         takes and touches N MB (default 256), tells so
+ *     shared N         takes N MB (default 64) of shared memory, as NNAPI does; else honest
  *     unconsumed       warns of a flag that was not consumed
  *     partial          XNNPACK takes the graph in 3 parts
  *     undelegated      the delegate takes nothing of the graph
@@ -74,6 +75,13 @@ static void chatter(long megabytes) {
         if (fwrite(line, 1, sizeof line - 1, stdout) == 0) exit(1);
 }
 
+/* It is a file without a name, to which the limit of file sizes applies. */
+static void share_memory(void) {
+    int file = memfd_create("shared", 0);
+    off_t bytes = (off_t)(number ? number : 64) << 20;
+    if (file < 0 || ftruncate(file, bytes) != 0 || pwrite(file, "x", 1, bytes - 1) != 1) exit(1);
+}
+
 static void say_garbage(void) {
     for (int place = 0; place < 4096; place++) putchar((place * 167 + 13) & 0xFF);
 }
@@ -90,6 +98,7 @@ static void misbehave_midway(void) {
         sleep((unsigned)(number ? number : 5));
     }
     if (is_lie("fork")) leave_child();
+    if (is_lie("shared")) share_memory();
     if (is_lie("chatty")) chatter(number ? number : 4);
     if (is_lie("endless")) chatter(-1);
     if (is_lie("unconsumed")) printf("WARN: Unconsumed cmdline flags: --num_threads=1\n");

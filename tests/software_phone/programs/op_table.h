@@ -135,7 +135,6 @@ static inline void print_table(FILE *out, const OpTable *table, int as_csv) {
     OpRow **order = calloc(table->count + 1, sizeof *order);
     if (order == NULL) abort();
     for (size_t place = 0; place < table->count; place++) order[place] = (OpRow *)&table->rows[place];
-    fprintf(out, "%sOperator-wise Profiling Info for Regular Benchmark Runs:\n", out == stdout ? "INFO: " : "");
     print_rows(out, "Run Order", table, order, as_csv);
     qsort(order, table->count, sizeof *order, slower_first);
     print_rows(out, "Top by Computation Time", table, order, as_csv);

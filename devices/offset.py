@@ -1,4 +1,4 @@
-"""How far two phones of one model lie apart: the same chip from another wafer, another age of the battery."""
+"""How far two devices of one model lie apart: the same chip from another wafer, another age of the battery."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """How far two phones of one model lie apart.
+    """How far two devices of one model lie apart.
 
     Attributes:
         first: Name of the one.
@@ -24,6 +24,7 @@ class Offset:
         low: Smallest ratio of a network.
         high: Largest ratio of a network.
         networks: How many.
+        spread: Standard deviation of the ratios' logarithms; 0 for one network.
     """
 
     first: str
@@ -33,6 +34,7 @@ class Offset:
     low: float
     high: float
     networks: int
+    spread: float
 
     def __str__(self) -> str:
         spread = f", networks between {self.low - 1:+.1%} and {self.high - 1:+.1%}"
@@ -42,7 +44,7 @@ class Offset:
 def offset_of(
     first: str, first_ms: Mapping[str, float], second: str, second_ms: Mapping[str, float], *, seed: int = 0
 ) -> Offset | None:
-    """Compare two phones by the networks that both measured, e.g. by the raw readings of the reference networks.
+    """Compare two devices by the networks that both measured, e.g. by the raw readings of the reference networks.
 
     Args:
         first: Name of the one.
@@ -69,9 +71,8 @@ def offset_of(
         low, high = np.exp(np.quantile(drawn, (0.025, 0.975)))
         interval = (float(low), float(high))
     ratios = np.exp(logs)
-    return Offset(
-        first, second, float(np.exp(logs.mean())), interval, float(ratios.min()), float(ratios.max()), len(logs)
-    )
+    ratio, low, high = float(np.exp(logs.mean())), float(ratios.min()), float(ratios.max())
+    return Offset(first, second, ratio, interval, low, high, len(logs), float(np.std(logs)))
 
 
 def _is_time(value_ms: float) -> bool:

@@ -1,4 +1,4 @@
-"""Several phones at once: one worker a phone, and one queue of work that a lost phone gives its part back to."""
+"""Several devices at once: one worker a device, and one queue of work that a lost device gives its part back to."""
 
 from __future__ import annotations
 
@@ -56,10 +56,16 @@ class Team(Generic[Task, Worker, Found]):
     Args:
         members: Name -> opens the member's device, e.g. ``lambda: AdbDevice(spec)``; it is closed at the end.
         work: Does one task on a device, as if it were alone.
+        on_loss: Told of a member that is lost, by its own thread, at once.
     """
 
-    def __init__(self, members: Mapping[str, Callable[[], Worker]], work: Callable[[Worker, Task], Found]) -> None:
-        self._members, self._work = dict(members), work
+    def __init__(
+        self,
+        members: Mapping[str, Callable[[], Worker]],
+        work: Callable[[Worker, Task], Found],
+        on_loss: Callable[[str, DeviceError], None] = lambda *_: None,
+    ) -> None:
+        self._members, self._work, self._on_loss = dict(members), work, on_loss
         self._lock = threading.Condition()
         self._queue: deque[tuple[int, Task]] = deque()
         self._losses: dict[int, int] = {}
@@ -67,6 +73,11 @@ class Team(Generic[Task, Worker, Found]):
         self._is_stopped = False
         self._failure: BaseException | None = None
         self._report: Report[Task, Found] = Report()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the run is over or being given up; work that takes long looks here now and then and ends early."""
+        return self._is_stopped
 
     def run(self, tasks: Sequence[Task]) -> Report[Task, Found]:
         """Do all tasks and return the results; it returns when all are done or no member is left.
@@ -81,7 +92,7 @@ class Team(Generic[Task, Worker, Found]):
         self._losses, self._under_way, self._is_stopped, self._failure = {}, 0, False, None
         self._report = Report()
         threads = [
-            threading.Thread(target=self._serve, args=(name, opens), name=f"phone {name}")
+            threading.Thread(target=self._serve, args=(name, opens), name=f"member {name}")
             for name, opens in self._members.items()
         ]
         try:
@@ -113,6 +124,7 @@ class Team(Generic[Task, Worker, Found]):
         except DeviceError as error:
             with self._lock:
                 self._report.lost.append(Lost(name, error))
+                self._on_loss(name, error)
         except BaseException as error:
             with self._lock:
                 self._failure = self._failure or error

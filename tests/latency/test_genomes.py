@@ -1,0 +1,91 @@
+"""Populations by genome: the same numbers as one network at a time, and the same refusals."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latency.calibration import Calibration
+from latency.genomes import GenomeIndex
+from latency.testing import made_up_table
+from latency.uncertainty import TableDraws, Uncertainty
+from mnas.errors import LutError, SpaceError
+from mnas.spaces.mobilenetv3 import MobileNetV3Space
+from mnas.spaces.presets import MOBILENETV3_PRESETS, open_space
+
+SPACES = {name: open_space("mobilenetv3", name) for name in MOBILENETV3_PRESETS}
+# Two widths that round to the same channels, and a gap in the depths.
+SPACES["odd"] = MobileNetV3Space(
+    replace(MOBILENETV3_PRESETS["digits"], widths=(0.5, 0.55, 1.0), depths=(3, 1), se_ratios=(0.25,))
+)
+_WEIGHTS = Calibration("weights", 1.2, 0.3, 2.0, 9, 0.01)
+
+
+def drawn(table, seed=0, count=7):
+    """The table with draws around its entries and its calibration."""
+    rng = np.random.default_rng(seed)
+    entries = np.array([entry.latency_ms for entry in table.entries.values()])
+    table.draws = TableDraws(
+        entries[:, None] * rng.normal(1, 0.05, (len(entries), count)),
+        np.array([1.2, 0.3, 2.0]) * rng.normal(1, 0.02, (count, 3)),
+    )
+    table.uncertainty = Uncertainty(0.01, 0.02, 9)
+    return table
+
+
+TABLES = {name: drawn(made_up_table(space, _WEIGHTS)) for name, space in SPACES.items()}
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+@given(st.integers(0, 2**32))
+@settings(max_examples=20)
+def test_a_population_is_estimated_like_its_networks_one_by_one(name, seed):
+    space, table = SPACES[name], TABLES[name]
+    genomes = np.random.default_rng(seed).integers(0, space.cardinalities, (5, len(space.cardinalities)))
+    alone = table.estimate([space.decode(tuple(map(int, genome))) for genome in genomes])
+    np.testing.assert_allclose(table.estimate_genomes(space, genomes), [one.ms for one in alone])
+    together = table.over(space)
+    np.testing.assert_allclose(together.sd_ms(genomes), [one.sd_ms for one in alone])
+    target = float(np.median([one.ms for one in alone])) * 1.01
+    np.testing.assert_allclose(
+        together.probability_within(genomes, target), [one.probability_within(target) for one in alone], atol=1e-12
+    )
+
+
+def test_populations_are_empty_or_large_and_their_latencies_differ():
+    space, table = SPACES["fashion"], TABLES["fashion"]
+    assert table.estimate_genomes(space, []).shape == (0,)
+    assert table.over(space).sd_ms([]).shape == table.over(space).probability_within([], 1.0).shape == (0,)
+    genomes = np.random.default_rng(0).integers(0, space.cardinalities, (500, len(space.cardinalities)))
+    assert len(np.unique(table.estimate_genomes(space, genomes))) > 400
+
+
+@pytest.mark.parametrize("wrong", [-1, 99])
+def test_what_is_no_genome_is_refused(wrong):
+    space, table = SPACES["digits"], TABLES["digits"]
+    genome = list(space.sample(np.random.default_rng(0)))
+    with pytest.raises(SpaceError, match="SPC02"):
+        table.estimate_genomes(space, [genome[:-1]])
+    with pytest.raises(SpaceError, match="SPC02"):
+        table.estimate_genomes(space, genome)
+    for gene in range(len(genome)):
+        with pytest.raises(SpaceError, match=rf"SPC02.*{wrong}"):
+            table.estimate_genomes(space, [[*genome[:gene], wrong, *genome[gene + 1 :]]])
+
+
+def test_missing_entries_are_refused_by_name_and_only_where_they_matter():
+    space = open_space("mobilenetv3", "digits")
+    table, index = made_up_table(space), GenomeIndex(space)
+    genomes = np.random.default_rng(3).integers(0, space.cardinalities, (40, len(space.cardinalities)))
+    cells = index.cells(genomes)
+    gone = index.segments[cells[0, 1]]
+    assert gone is not None and gone.role == "block"
+    has_it = np.array([any(index.segments[cell] == gone for cell in row) for row in cells])
+    assert has_it.any() and not has_it.all()
+    del table.entries[gone]
+    assert np.isfinite(table.estimate_genomes(space, genomes[~has_it])).all()
+    with pytest.raises(LutError, match="LUT02") as caught:
+        table.estimate_genomes(space, genomes)
+    assert gone.label() in str(caught.value)

@@ -1,0 +1,63 @@
+"""What a study says of the table that it takes: not validated, or of a device that has drifted since."""
+
+import pytest
+
+from mnas.config import make_config
+from mnas.spaces.presets import open_space
+from search.context import StudyContext
+from search.data.registry import open_dataset
+from search.events import EventLog
+from search.preparation import prepare
+from search.study import Study, open_store
+from search.testing import KeptReporter, MadeUpTraining
+
+
+@pytest.fixture
+def prepared(copy_after_lut):
+    """Change a finished table by a statement, prepare a study on it, and return its reporter and its notices."""
+
+    def prepare_after(statement="", **keys):
+        out = copy_after_lut("prepared")
+        lut = {"lut_rounds": 3, "lut_calibration": 3, "lut_validation": 3}
+        with open_store(out) as store:
+            if statement:
+                store.execute(statement)
+            config = make_config({"data": "digits", "preset": "digits", "training": "small", **lut, **keys})
+            study = Study.create(store, config)
+            context = StudyContext(
+                study_id=study.study_id,
+                config=config,
+                store=store,
+                log=EventLog(store, study.study_id),
+                space=open_space("mobilenetv3", "digits"),
+                dataset=open_dataset("digits"),
+                executor=MadeUpTraining(),
+                out=out,
+                reporter=KeptReporter(),
+            )
+            sittings = store.query("SELECT count(*) FROM lut_sitting")[0][0]
+            prepare(context)
+            assert store.query("SELECT count(*) FROM lut_sitting")[0][0] == sittings, "nothing was built"
+            return context.reporter, context.log.payloads("notice")
+
+    return prepare_after
+
+
+@pytest.mark.parametrize("keys", [{}, {"lut": "lut1"}], ids=["found", "named"])
+def test_a_device_that_has_drifted_since_the_table_was_built_is_told_on_everything_that_follows(prepared, keys):
+    reporter, notices = prepared("UPDATE lut_network SET measured_ms = 3 * measured_ms, high_ms = 3 * high_ms", **keys)
+    (warning,) = [text for text in reporter.warnings if "drifted" in text]
+    assert "lut build --anew" in warning and notices["drift"]["text"] == warning
+
+
+def test_a_table_without_validation_is_marked_on_everything_that_follows(prepared):
+    reporter, notices = prepared("UPDATE lut SET validation_json = NULL")
+    assert "UNVALIDATED" in notices["unvalidated"]["text"]
+    assert notices["unvalidated"]["text"] in reporter.warnings
+
+
+def test_of_a_sound_table_nothing_is_noted_and_drift_has_been_looked_for(prepared):
+    # Stored intervals that are wide: what these tiny networks take on a busy machine is then no drift for sure.
+    reporter, notices = prepared("UPDATE lut_network SET low_ms = 0.1 * measured_ms, high_ms = 1.9 * measured_ms")
+    assert notices == {}
+    assert any("of its networks are off by" in text for text in reporter.lines)
