@@ -108,11 +108,15 @@ def _without_nan(value: Any) -> Any:
 
 def _command() -> str:
     """Return the command line with paths relative to the checkout: where it lies is nobody's business."""
-    words = ["python"]
+    words, data = ["python"], os.environ.get("MNAS_TEST_DATA")
     for word in sys.argv:
         path = Path(word)
-        inside = path.is_absolute() and path.is_relative_to(ROOT)
-        words.append(str(path.relative_to(ROOT)) if inside else path.name if path.is_absolute() else word)
+        if path.is_absolute() and path.is_relative_to(ROOT):
+            words.append(str(path.relative_to(ROOT)))
+        elif data and path.is_absolute() and path.is_relative_to(data):
+            words.append(f"$MNAS_TEST_DATA/{path.relative_to(data)}")
+        else:
+            words.append(path.name if path.is_absolute() else word)
     return " ".join(words)
 
 

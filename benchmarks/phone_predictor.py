@@ -4,8 +4,8 @@ Reads a list of networks with layers and latencies by device (phone, cores, dtyp
 are searched for (the families named with ``--hold-out``), whole groups are held out on every phone; the model is
 trained on all other networks of the list (those of other families with a weight) and predicts the group. Settings are
 chosen within the training groups by cross-validation, held-out networks take no part. Beside it, on the same split: a
-line in MACs and an additive model of 14 features, each fitted on the same networks, and the operator model with its
-default settings, without any choice.
+line in MACs (fitted on those of the held-out families that are in training) and an additive model of 14 features, the
+operator model with its default settings, without any choice, and one whose costs are pulled towards the other phone's.
 
 Then with few networks: on one phone a model of all networks not held out; on the other phone that many networks,
 chosen by the method from those not held out; and the held-out group predicted.
@@ -62,7 +62,9 @@ class Phones:
         """Return milliseconds on a device; NaN where it was not measured."""
         return np.array([network.latency_ms.get(device, np.nan) for network in self.networks])
 
-    def fit(self, device: str, measured: FloatArray, train: npt.NDArray[np.bool_]) -> OperatorModel:
+    def fit(
+        self, device: str, measured: FloatArray, train: npt.NDArray[np.bool_], prior: OperatorModel | None = None
+    ) -> OperatorModel:
         """Return the operator model with settings chosen within the training networks."""
         chosen = np.flatnonzero(train)
         return fit_cross_validated(
@@ -71,11 +73,22 @@ class Phones:
             [self.groups[i] for i in chosen],
             device_key=device,
             focus=[bool(self.held_out[i] >= 0) for i in chosen],
+            prior=prior,
         )
 
     def predict(self, device: str, measured: FloatArray, train: npt.NDArray[np.bool_]) -> FloatArray:
         """Predict all networks by the operator model."""
         return _predict_all(self.fit(device, measured, train), self.operators)
+
+    def predict_with(self, other: str) -> Predict:
+        """Return a method that pulls the costs towards those of another device, fitted without the group as well."""
+
+        def predict(device: str, measured: FloatArray, train: npt.NDArray[np.bool_]) -> FloatArray:
+            elsewhere = self.latencies(other)
+            prior = self.fit(other, elsewhere, train & np.isfinite(elsewhere))
+            return _predict_all(self.fit(device, measured, train, prior), self.operators)
+
+        return predict
 
     def predict_untuned(self, device: str, measured: FloatArray, train: npt.NDArray[np.bool_]) -> FloatArray:
         """Predict all networks by the operator model with its default settings."""
@@ -112,6 +125,16 @@ class Phones:
             error[test] = np.abs(predicted[test] / measured[test] - 1)
         groups = [float(np.nanmean(error[self.held_out == group])) for group in range(self.held_out.max() + 1)]
         return float(np.nanmean(error)), groups, float(np.nanmax(error))
+
+    def coverage(self, device: str) -> float:
+        """Return the share of held-out networks within the 95 % interval of the operator model."""
+        measured, inside = self.latencies(device), []
+        for group in range(self.held_out.max() + 1):
+            model = self.fit(device, measured, np.isfinite(measured) & (self.held_out != group))
+            test = np.flatnonzero(np.isfinite(measured) & (self.held_out == group))
+            estimates = model.estimate([self.operators[i] for i in test])
+            inside += [one.low_ms <= ms <= one.high_ms for one, ms in zip(estimates, measured[test], strict=True)]
+        return float(np.mean(inside))
 
 
 def _predict_all(model: OperatorModel, networks: Sequence[Sequence[Operator]]) -> FloatArray:
@@ -198,8 +221,14 @@ def _full(phones: Phones, devices: Sequence[str], main_devices: tuple[str, str])
         figures |= {f"{device} mape": mape, f"{device} mape_by_group": groups, f"{device} worst_network": worst}
         for name, predict in methods.items():
             figures[f"{device} {name}_mape"] = phones.held_out_error(device, predict)[0]
-        if device not in main_devices:
+        if device in main_devices:
+            figures[f"{device} coverage_95"] = phones.coverage(device)
+            other = main_devices[1 - main_devices.index(device)]
+            figures[f"{device} with_other_phone_mape"] = phones.held_out_error(device, phones.predict_with(other))[0]
+        else:
             rest[device] = mape
+    if not rest:
+        return figures
     worst_device = max(rest, key=lambda device: rest[device])
     return figures | {
         "other_core_sets": len(rest),

@@ -19,7 +19,7 @@ FEWEST_NETWORKS = 6
 LIMIT = 0.05
 """Root mean square of the relative error up to which a sum is good enough to search by."""
 _OF_CONSTANT = 0.5
-"""A sum must at least halve the error of saying the same of every network."""
+"""What is used must at least halve the error of saying the same of every network."""
 _CLEARLY_BETTER = 0.8
 Verdict = Literal["additive", "not additive", "unknown"]
 FloatArray = npt.NDArray[np.float64]
@@ -84,7 +84,7 @@ def judge_additivity(
         alternatives: Cross-validated error, on the same networks, of what could be used instead.
 
     Raises:
-        LutError: ``LUT31``: fewer than 2 networks, lengths that differ, or a latency that is none.
+        LutError: ``LUT41``: fewer than 2 networks, lengths that differ, or a latency that is none.
     """
     measured = require_latencies(measured_ms, len(sums_ms))
     sums = np.asarray(sums_ms, dtype=float)
@@ -96,7 +96,7 @@ def judge_additivity(
         verdict = "unknown"
     return Additivity(
         verdict=verdict,
-        use=_best(verdict, own, others),
+        use=_best(verdict, own, constant, others),
         networks=len(measured),
         sum_error=own,
         constant_error=constant,
@@ -106,10 +106,10 @@ def judge_additivity(
     )
 
 
-def _best(verdict: Verdict, own: float, others: Mapping[str, float]) -> str:
-    """Return what to use: an alternative only where it is clearly better, or good where the sum is not."""
+def _best(verdict: Verdict, own: float, constant: float, others: Mapping[str, float]) -> str:
+    """Return what to use: an alternative where it is clearly better than the sum and tells networks apart."""
     name = min(others, key=lambda one: others[one], default="")
-    if name and others[name] < _CLEARLY_BETTER * own and (verdict == "additive" or others[name] <= LIMIT):
+    if name and others[name] <= min(_CLEARLY_BETTER * own, _OF_CONSTANT * constant):
         return name
     return "measured networks" if verdict == "not additive" else "latency table"
 

@@ -45,9 +45,9 @@ class Operator:
 
     Attributes:
         kind: ``conv`` (dense, kernel over 1), ``depthwise``, ``grouped``, ``pointwise`` (dense, kernel 1), ``linear``,
-            ``global_pool`` (an average before the classifier), ``squeeze`` (the average of squeeze-and-excitation),
-            ``average_pool``, ``max_pool``, ``concat``, ``add``, ``scale`` (features times a gate), ``rearrange`` (slice,
-            shuffle) or ``activation`` (one that is not fused).
+            ``global_pool`` (an average before the classifier), ``squeeze`` (that of squeeze-and-excitation),
+            ``average_pool``, ``max_pool``, ``concat``, ``add``, ``scale`` (features times a gate), ``rearrange``
+            (slice, shuffle) or ``activation`` (one that is not fused).
         in_pixels: Height times width that it reads, explicit padding included.
         out_pixels: Height times width of its output.
         in_channels: Channels that it reads.
@@ -57,7 +57,7 @@ class Operator:
         groups: Of a convolution.
 
     Raises:
-        LutError: ``LUT30``: no such kind, or a size below 1.
+        LutError: ``LUT40``: no such kind, or a size below 1.
     """
 
     kind: OperatorKind
@@ -73,7 +73,7 @@ class Operator:
         sizes = (self.in_pixels, self.out_pixels, self.in_channels, self.out_channels)
         if self.kind not in OPERATOR_KINDS or min(*sizes, self.kernel_size, self.stride, self.groups) < 1:
             raise LutError(
-                "LUT30",
+                "LUT40",
                 "not an operator",
                 value=(self.kind, *sizes, self.kernel_size, self.stride, self.groups),
                 why=f"kinds are {', '.join(OPERATOR_KINDS)}; every size is at least 1",

@@ -56,7 +56,8 @@ class OperatorParts:
 
     def split(self, networks: Sequence[Network]) -> FloatArray:
         """Return the parts in milliseconds, shape (networks, features)."""
-        return feature_matrix([operators_in(network) for network in networks]) * np.array(self._model.costs)
+        features = feature_matrix([operators_in(network) for network in networks])
+        return np.asarray(features * np.array(self._model.costs))
 
     def to_json(self) -> dict[str, Any]:
         """Return the model as JSON."""
@@ -85,21 +86,21 @@ class TableParts:
         """Return the parts in milliseconds, shape (networks, features).
 
         Raises:
-            LutError: ``LUT02``: entries are missing. ``LUT30``: a network without segments.
+            LutError: ``LUT02``: entries are missing. ``LUT40``: a network without segments.
         """
         return np.array([self._split(network) for network in networks]).reshape(-1, len(FEATURE_NAMES))
 
     def _split(self, network: Network) -> FloatArray:
         if not isinstance(network, Architecture):
             raise LutError(
-                "LUT30",
+                "LUT40",
                 "a latency table knows architectures alone",
                 value=type(network).__name__,
                 why="its entries are segments of one",
                 fix="give the operator model of a device instead",
             )
         self._table.parts(network)  # names the entries that are missing
-        return np.sum([self._entry(segment) for segment in segments_of(network)], axis=0)
+        return np.asarray(np.sum([self._entry(segment) for segment in segments_of(network)], axis=0))
 
     def _entry(self, segment: Segment) -> FloatArray:
         if segment not in self._known:
@@ -125,7 +126,7 @@ def model_of_table(table: LatencyTable) -> OperatorModel:
     """Return an operator model that was fitted on a table's entries, each weighed by what it takes.
 
     Raises:
-        LutError: ``LUT31``: fewer than 2 entries take more than no time.
+        LutError: ``LUT41``: fewer than 2 entries take more than no time.
     """
     pairs = [(segment, entry.latency_ms) for segment, entry in table.entries.items() if entry.latency_ms > 0]
     times = [ms for _, ms in pairs]

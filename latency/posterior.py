@@ -42,8 +42,8 @@ class Spread:
         return np.repeat([self.factors**2, self.extras**2], parts)
 
 
-SPREADS = tuple(Spread(*one) for one in product((0.1, 0.2, 0.4, 0.8, 1.6), (0.002, 0.005, 0.01), (0.015, 0.03, 0.06)))
-MIDDLE = Spread(0.4, 0.005, 0.03)
+SPREADS = tuple(Spread(*one) for one in product((0.1, 0.2, 0.4, 0.8, 1.6), (0.003, 0.03, 0.3), (0.015, 0.03, 0.06)))
+MIDDLE = Spread(0.4, 0.03, 0.03)
 """By which networks are chosen: what to measure next must not hang on what the first ones happened to say."""
 
 
@@ -69,7 +69,7 @@ class Posterior:
         """Return the SD of each prediction's relative error, shape (networks,)."""
         predicted = np.maximum(self.predict(rows), np.finfo(float).tiny)
         variance = np.einsum("ij,jk,ik->i", rows, self.covariance, rows) / predicted**2
-        return np.sqrt(np.maximum(variance, 0.0) + self.noise**2)
+        return np.asarray(np.sqrt(np.maximum(variance, 0.0) + self.noise**2))
 
 
 def centre_of(columns: int) -> FloatArray:
@@ -90,7 +90,7 @@ def learn(rows: FloatArray, measured: FloatArray, spreads: Sequence[Spread] = SP
         return _unmeasured(centre, spreads)
     common = float(np.median(measured / (rows @ centre)))
     relative = common * rows / measured[:, None]
-    evidence = np.array([_log_evidence(relative, centre, one) for one in spreads])
+    evidence = _log_evidences(relative, centre, spreads)
     probable = np.exp(evidence - evidence.max())
     probable /= probable.sum()
     used = [(share, one) for share, one in zip(probable, spreads, strict=True) if share > 1e-3]
@@ -102,6 +102,14 @@ def learn(rows: FloatArray, measured: FloatArray, spreads: Sequence[Spread] = SP
     )
     noise = float(np.sqrt(np.sum(shares * np.array([one.noise**2 for _, one in used]))))
     return Posterior(common * mean, common**2 * np.asarray(covariance), noise)
+
+
+def log_evidence(rows: FloatArray, measured: FloatArray, spreads: Sequence[Spread] = SPREADS) -> float:
+    """Return the log of how probable parts and sizes make the measurements; to be compared between devices alone."""
+    centre = centre_of(rows.shape[1])
+    common = float(np.median(measured / (rows @ centre)))
+    evidence = _log_evidences(common * rows / measured[:, None], centre, spreads)
+    return float(np.log(np.mean(np.exp(evidence - evidence.max()))) + evidence.max())
 
 
 def next_choice(rows: FloatArray, chosen: Sequence[int], open_: Sequence[int], like: Sequence[int]) -> int:
@@ -138,6 +146,10 @@ def _covariance(relative: FloatArray, centre: FloatArray, spread: Spread) -> tup
     """Return the prior covariance of factors and extras, the common factor's included, and that of the networks."""
     prior = np.diag(spread.variances(len(centre) // 2)) + np.outer(centre, centre)
     return prior, relative @ prior @ relative.T + spread.noise**2 * np.eye(len(relative))
+
+
+def _log_evidences(relative: FloatArray, centre: FloatArray, spreads: Sequence[Spread]) -> FloatArray:
+    return np.array([_log_evidence(relative, centre, one) for one in spreads])
 
 
 def _log_evidence(relative: FloatArray, centre: FloatArray, spread: Spread) -> float:

@@ -53,7 +53,7 @@ class OperatorModel:
     Attributes:
         device_key: The device that it speaks of.
         costs: In the order of `FEATURE_NAMES`; none is negative.
-        relative_sd: SD of a prediction's relative error, as cross-validation saw it; a cautious tenth where none was made.
+        relative_sd: SD of a prediction's relative error, as cross-validation saw it; a tenth where none was made.
         networks: How many it was fitted on.
     """
 
@@ -84,7 +84,7 @@ class OperatorModel:
             prior: Costs of another device. They are scaled to these measurements (by the median) and pulled towards.
 
         Raises:
-            LutError: ``LUT31``: fewer than 2 networks, lengths that differ, or a latency that is none.
+            LutError: ``LUT41``: fewer than 2 networks, lengths that differ, or a latency that is none.
         """
         weighed = np.ones(len(networks)) if weights is None else np.asarray(weights, dtype=float)
         measured = require_latencies(measured_ms, len(networks), len(weighed))
@@ -119,17 +119,12 @@ class OperatorModel:
         """Read what `to_json` wrote.
 
         Raises:
-            LutError: ``LUT32``: another schema, features that differ from those of this version, or no numbers.
+            LutError: ``LUT42``: another schema, features that differ from those of this version, or no numbers.
         """
         require_schema(value, SCHEMA, ("device_key", "costs", "relative_sd", "networks"))
-        costs = value["costs"]
-        if not isinstance(costs, Mapping) or set(costs) != set(FEATURE_NAMES):
-            raise refuse_file(costs, f"its features must be {', '.join(FEATURE_NAMES)}")
-        found = require_numbers([costs[name] for name in FEATURE_NAMES])
-        spread = float(require_numbers([value["relative_sd"]])[0])
-        return cls(
-            str(value["device_key"]), tuple(found.tolist()), spread, int(require_numbers([value["networks"]])[0])
-        )
+        costs = require_by_feature(value["costs"])
+        spread, networks = require_numbers([value["relative_sd"], value["networks"]]).tolist()
+        return cls(value["device_key"], tuple(costs.tolist()), spread, int(networks))
 
 
 def fit_costs(
@@ -147,19 +142,19 @@ def require_latencies(measured_ms: Sequence[float], *lengths: int) -> FloatArray
     """Return measured latencies as an array.
 
     Raises:
-        LutError: ``LUT31``: fewer than 2, a number that differs from one of the lengths, or a latency that is none.
+        LutError: ``LUT41``: fewer than 2, a number that differs from one of the lengths, or a latency that is none.
     """
     measured = np.asarray(measured_ms, dtype=float)
     if set(lengths) != {len(measured)} or len(measured) < FEWEST_NETWORKS:
         raise LutError(
-            "LUT31",
+            "LUT41",
             "not networks to fit a latency model on",
             value=f"{len(measured)} latencies, lengths beside them {lengths}",
             why=f"at least {FEWEST_NETWORKS} networks are needed, each with its latency",
             fix="measure more networks",
         )
     if not (np.all(np.isfinite(measured)) and np.all(measured > 0)):
-        raise LutError("LUT31", "a latency that is none", value=list(measured_ms), fix="leave that network out")
+        raise LutError("LUT41", "a latency that is none", value=list(measured_ms), fix="leave that network out")
     return measured
 
 
@@ -183,29 +178,43 @@ def require_schema(value: Mapping[str, Any], schema: str, names: Sequence[str]) 
     """Check a file's schema and that it has all its keys.
 
     Raises:
-        LutError: ``LUT32``: another schema, or keys that are missing.
+        LutError: ``LUT42``: another schema, keys that are missing, or a ``device_key`` that is no text.
     """
     if not isinstance(value, Mapping) or value.get("schema") != schema:
         raise refuse_file(value.get("schema") if isinstance(value, Mapping) else value, f"its schema must be {schema}")
     missing = [name for name in names if name not in value]
     if missing:
         raise refuse_file(sorted(value), f"{', '.join(missing)} are missing")
+    if not isinstance(value.get("device_key", ""), str):
+        raise refuse_file(value["device_key"], "its device_key must be a text")
 
 
-def require_numbers(values: Sequence[Any]) -> FloatArray:
-    """Return numbers as an array.
+def require_numbers(values: Any, *, least: float = 0.0) -> FloatArray:
+    """Return a list of numbers as an array.
 
     Raises:
-        LutError: ``LUT32``: one is not a number, not finite, or negative.
+        LutError: ``LUT42``: no list, or one of it is not a number, not finite, or below the least allowed.
     """
-    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
-        raise refuse_file(values, "each must be a number")
-    found = np.array(values, dtype=float)
-    if not (np.all(np.isfinite(found)) and np.all(found >= 0)):
-        raise refuse_file(values, "each must be finite and not negative")
+    are_numbers = isinstance(values, list) and all(
+        isinstance(one, int | float) and not isinstance(one, bool) for one in values
+    )
+    found = np.array(values if are_numbers else [np.nan], dtype=float)
+    if not (np.all(np.isfinite(found)) and np.all(found >= least)):
+        raise refuse_file(values, f"each must be a finite number, at least {least:g}")
     return found
+
+
+def require_by_feature(values: Any, *, least: float = 0.0) -> FloatArray:
+    """Return numbers by feature as an array, in the order of `FEATURE_NAMES`.
+
+    Raises:
+        LutError: ``LUT42``: other features than those of this version, or numbers as for `require_numbers`.
+    """
+    if not isinstance(values, Mapping) or set(values) != set(FEATURE_NAMES):
+        raise refuse_file(values, f"its features must be {', '.join(FEATURE_NAMES)}")
+    return require_numbers([values[name] for name in FEATURE_NAMES], least=least)
 
 
 def refuse_file(value: object, why: str) -> LutError:
     """Return the error for a file that is no latency model of this version."""
-    return LutError("LUT32", "not a latency model of this version", value=value, why=why, fix="fit the model anew")
+    return LutError("LUT42", "not a latency model of this version", value=value, why=why, fix="fit the model anew")

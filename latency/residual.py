@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latency.operator_features import FEATURE_NAMES
-from latency.predictor import refuse_file, require_latencies, require_schema
+from latency.predictor import require_by_feature, require_latencies, require_numbers, require_schema
 
 SCHEMA = "mnas.residual_correction/1"
 FEWEST_NETWORKS = 8
@@ -54,7 +54,8 @@ class ResidualCorrection:
             predicted_ms: What the calibrated table says.
             parts: As `latency.parts.TableParts` splits the networks, shape (networks, features).
         """
-        return np.asarray(predicted_ms) * np.exp((_shares(parts) - np.array(self.means)) @ np.array(self.weights))
+        off = (_shares(parts) - np.array(self.means)) @ np.array(self.weights)
+        return np.asarray(np.asarray(predicted_ms) * np.exp(off))
 
     def to_json(self) -> dict[str, Any]:
         """Return the correction as JSON; weights and means by feature."""
@@ -66,17 +67,13 @@ class ResidualCorrection:
         """Read what `to_json` wrote.
 
         Raises:
-            LutError: ``LUT32``: another schema, other features, or no finite numbers.
+            LutError: ``LUT42``: another schema, other features, or no finite numbers.
         """
         names = ("weights", "means", "networks", "plain_cv_error", "cv_error")
         require_schema(value, SCHEMA, names)
-        if any(list(value[name]) != list(FEATURE_NAMES) for name in ("weights", "means")):
-            raise refuse_file(value["weights"], f"its features must be {', '.join(FEATURE_NAMES)}")
-        weights, means = (tuple(map(float, value[name].values())) for name in ("weights", "means"))
-        if not np.all(np.isfinite([*weights, *means])):
-            raise refuse_file(value["weights"], "each must be finite")
-        errors = float(value["plain_cv_error"]), float(value["cv_error"])
-        return cls(weights, means, int(value["networks"]), *errors)
+        weights, means = (require_by_feature(value[name], least=-np.inf).tolist() for name in ("weights", "means"))
+        networks, *errors = require_numbers([value["networks"], value["plain_cv_error"], value["cv_error"]]).tolist()
+        return cls(tuple(weights), tuple(means), int(networks), *errors)
 
 
 def fit_correction(
@@ -93,7 +90,7 @@ def fit_correction(
         parts: As `latency.parts.TableParts` splits the networks, shape (networks, features).
 
     Raises:
-        LutError: ``LUT31``: fewer than 2 networks, lengths that differ, or a latency that is none.
+        LutError: ``LUT41``: fewer than 2 networks, lengths that differ, or a latency that is none.
     """
     measured = require_latencies(measured_ms, len(predicted_ms), len(parts))
     off = np.log(measured / np.asarray(predicted_ms, dtype=float))

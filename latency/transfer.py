@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from latency.operators import Network
 from latency.parts import Parts, parts_of
-from latency.posterior import Posterior, learn, next_choice
-from latency.predictor import OperatorModel
+from latency.posterior import Posterior, learn, log_evidence, next_choice
+from latency.predictor import OperatorModel, require_latencies
 from latency.table import LatencyTable
 from latency.transferred import TransferredModel, rows_of, sizes_of
 from mnas.errors import LutError
@@ -26,6 +26,57 @@ _MEAN_OF_ABSOLUTE = float(np.sqrt(2 / np.pi))
 FloatArray = npt.NDArray[np.float64]
 StoppedBy = Literal["target", "budget", "candidates"]
 N = TypeVar("N", bound=Network)
+
+
+Prior = OperatorModel | LatencyTable | Parts
+"""What is known of another device."""
+
+
+def closest_prior(priors: Sequence[Prior], networks: Sequence[Network], measured_ms: Sequence[float]) -> int:
+    """Return the index of the device that makes a few measurements of the new one most probable.
+
+    Args:
+        priors: What is known of other devices; one at least.
+        networks: Measured on the new device.
+        measured_ms: Latencies.
+
+    Raises:
+        LutError: ``LUT41``: fewer than 2 networks, lengths that differ, or a latency that is none. ``LUT02``: a table
+            lacks entries of a network.
+    """
+    measured = require_latencies(measured_ms, len(networks))
+    evidence = []
+    for prior in priors:
+        parts = parts_of(prior)
+        evidence.append(log_evidence(rows_of(parts, sizes_of(parts, networks), networks), measured))
+    return int(np.argmax(evidence))
+
+
+def choose_networks(
+    prior: Prior, candidates: Sequence[Network], count: int, *, like: Sequence[int] | None = None
+) -> list[int]:
+    """Return the indices of the networks that `transfer` would measure first, in order.
+
+    The choice does not hang on what is measured, so that all of them can be measured in one session, interleaved, and
+    given to `transfer` as known.
+
+    Args:
+        prior: What is known of the other device.
+        candidates: Networks that may be measured.
+        count: How many to choose, at most as many as there are.
+        like: Indices of candidates like those to be predicted; all without.
+
+    Raises:
+        LutError: ``LUT02``: the other device's table lacks entries of a candidate.
+    """
+    parts = parts_of(prior)
+    rows = rows_of(parts, sizes_of(parts, candidates), candidates)
+    every = range(len(candidates))
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(candidates)):
+        left = [index for index in every if index not in chosen]
+        chosen.append(next_choice(rows, chosen, left, every if like is None else like))
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +120,7 @@ class TransferResult:
 
 
 def transfer(
-    prior: OperatorModel | LatencyTable | Parts,
+    prior: Prior,
     candidates: Sequence[N],
     measure: Callable[[N], float | None],
     *,
@@ -89,10 +140,10 @@ def transfer(
         budget: Most networks to measure, those known included; with 0 the other device's latencies are all there is.
         target_error: Mean absolute relative error at which to stop.
         like: Indices of candidates like those to be predicted; all without.
-        known: Latencies that were measured before, by index.
+        known: Latencies that were measured before, by index; they come first, in their order.
 
     Raises:
-        LutError: ``LUT33``: no candidates, nothing could be measured, or a measurement that is no latency.
+        LutError: ``LUT43``: no candidates, nothing could be measured, or a measurement that is no latency.
             ``LUT02``: the other device's table lacks entries of a candidate.
     """
     if not candidates:
@@ -100,14 +151,14 @@ def transfer(
     walk = _Walk(parts_of(prior), candidates, measure, list(range(len(candidates))) if like is None else list(like))
     for index, ms in (known or {}).items():
         walk.add(index, ms)
-    stopped_by: StoppedBy = "budget"
-    while len(walk.steps) < budget:
+    stopped_by: StoppedBy | None = None
+    while stopped_by is None:
         if walk.steps and walk.steps[-1].expected_error <= target_error:
             stopped_by = "target"
-            break
-        if not walk.measure_next():
+        elif len(walk.steps) >= budget:
+            stopped_by = "budget"
+        elif not walk.measure_next():
             stopped_by = "candidates"
-            break
     if budget > 0 and not walk.steps:
         raise _nothing("not one candidate could be measured", len(candidates))
     model = TransferredModel(device_key, walk.parts, walk.sizes, walk.posterior)
@@ -143,7 +194,7 @@ class _Walk(Generic[N]):
         """Take in a measurement."""
         if not 0 < measured_ms < float("inf"):
             raise LutError(
-                "LUT33", "a measurement that is no latency", value=measured_ms, fix="return None for what failed"
+                "LUT43", "a measurement that is no latency", value=measured_ms, fix="return None for what failed"
             )
         predicted = float(self.posterior.predict(self._rows[[index]])[0])
         before = [abs(step.predicted_ms / step.measured_ms - 1) for step in self.steps[1:]]
@@ -163,4 +214,4 @@ class _Walk(Generic[N]):
 
 
 def _nothing(what: str, count: int) -> LutError:
-    return LutError("LUT33", what, value=f"{count} candidates", why="a transfer needs measurements", fix="name others")
+    return LutError("LUT43", what, value=f"{count} candidates", why="a transfer needs measurements", fix="name others")

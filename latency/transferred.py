@@ -13,7 +13,14 @@ from latency.operator_features import FEATURE_NAMES, feature_matrix
 from latency.operators import Network, operators_in
 from latency.parts import OperatorParts, Parts, TableParts
 from latency.posterior import Posterior
-from latency.predictor import OperatorModel, refuse_file, require_numbers, require_predicted, require_schema
+from latency.predictor import (
+    OperatorModel,
+    refuse_file,
+    require_by_feature,
+    require_numbers,
+    require_predicted,
+    require_schema,
+)
 from latency.table import LatencyTable
 
 SCHEMA = "mnas.transferred_model/1"
@@ -59,7 +66,7 @@ class TransferredModel:
     @property
     def factors(self) -> dict[str, float]:
         """How many times longer the new device takes, by feature; those of parts that no network has say nothing."""
-        return dict(zip(FEATURE_NAMES, self.posterior.mean.tolist(), strict=False))
+        return dict(zip(FEATURE_NAMES, self.posterior.mean[: len(FEATURE_NAMES)].tolist(), strict=True))
 
     def estimate(self, networks: Sequence[Network]) -> list[LatencyEstimate]:
         """Return one estimate for each network, in order, with its 95 % interval.
@@ -95,23 +102,27 @@ class TransferredModel:
             table: The other device's, where the parts are of a table.
 
         Raises:
-            LutError: ``LUT32``: another schema, other features, no numbers, or not that table.
+            LutError: ``LUT42``: another schema, other features, no numbers, or not that table.
         """
         require_schema(value, SCHEMA, ("device_key", "parts", "sizes", "mean", "covariance", "noise"))
-        if list(value["sizes"]) != list(FEATURE_NAMES) or len(value["mean"]) != 2 * len(FEATURE_NAMES):
-            raise refuse_file(value["sizes"], f"its features must be {', '.join(FEATURE_NAMES)}")
-        mean = require_numbers(value["mean"])
-        covariance = np.array(value["covariance"], dtype=float)
-        if covariance.shape != 2 * mean.shape or not np.all(np.isfinite(covariance)):
-            raise refuse_file(covariance.shape, "its covariance must be square, finite and as large as its mean")
-        posterior = Posterior(mean, covariance, float(require_numbers([value["noise"]])[0]))
-        sizes = require_numbers(list(value["sizes"].values()))
-        return cls(str(value["device_key"]), _parts_from_json(value["parts"], table), sizes, posterior)
+        sizes, mean = require_by_feature(value["sizes"]), require_numbers(value["mean"])
+        columns, rows = 2 * len(FEATURE_NAMES), value["covariance"]
+        if len(mean) != columns or not isinstance(rows, list) or len(rows) != columns:
+            raise refuse_file(len(mean), f"its mean and covariance must be of {columns}")
+        covariance = [require_numbers(row, least=-np.inf) for row in rows]
+        if any(len(row) != columns for row in covariance):
+            raise refuse_file([len(row) for row in covariance], "its covariance must be square")
+        posterior = Posterior(mean, np.array(covariance), float(require_numbers([value["noise"]])[0]))
+        return cls(value["device_key"], _parts_from_json(value["parts"], table), sizes, posterior)
 
 
-def _parts_from_json(value: Mapping[str, Any], table: LatencyTable | None) -> Parts:
+def _parts_from_json(value: Any, table: LatencyTable | None) -> Parts:
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    needed = {"operators": ["model"], "table": ["model", "lut_id"]}.get(str(kind), ["no such kind"])
+    if any(name not in (value or {}) for name in needed):
+        raise refuse_file(value, "its parts must be of operators or of a table")
     model = OperatorModel.from_json(value["model"])
-    if value["kind"] == "operators":
+    if kind == "operators":
         return OperatorParts(model)
     if table is None or table.lut_id != value["lut_id"]:
         raise refuse_file(value["lut_id"], f"it needs that table, not {table.lut_id if table else 'none'}")

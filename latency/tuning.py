@@ -47,13 +47,13 @@ def fit_cross_validated(
         grid: Settings to choose from.
 
     Raises:
-        LutError: ``LUT31``: fewer than 2 groups, lengths that differ, or a latency that is none.
+        LutError: ``LUT41``: fewer than 2 groups, lengths that differ, or a latency that is none.
     """
     likes = np.ones(len(networks), dtype=bool) if focus is None else np.asarray(focus, dtype=bool)
     measured = require_latencies(measured_ms, len(networks), len(groups), len(likes))
     folds = [np.array([one == group for one in groups]) for group in dict.fromkeys(groups)]
     if len(folds) < 2:
-        raise LutError("LUT31", "one group is none to leave out", value=str(groups[0]), fix="name two or more")
+        raise LutError("LUT41", "one group is none to leave out", value=str(groups[0]), fix="name two or more")
     parts = feature_matrix(networks)
     centre = None if prior is None else np.array(prior.costs)
     left_out = [_predict_left_out(parts, measured, folds, likes, one, centre) for one in grid]

@@ -31,7 +31,7 @@ def test_sums_that_say_little_are_not():
     assert (told.verdict, told.use) == ("not additive", "operator model")
     assert "not additive here, use operator model" in told.sentence()
     assert "3.0%" in told.sentence() and f"{found.sum_error:.1%}" in told.sentence()
-    assert judge_additivity(SUMS, measured, alternatives={"operator model": 0.15}).use == "measured networks"
+    assert judge_additivity(SUMS, measured, alternatives={"operator model": 0.25}).use == "measured networks"
 
 
 def test_networks_that_are_all_alike_prove_nothing():
@@ -68,7 +68,7 @@ def test_with_few_networks_nothing_is_said():
     assert found.verdict == "unknown"
     assert "not known" in found.sentence()
     assert judge_additivity(SUMS[:6], SUMS[:6]).verdict == "additive"
-    with pytest.raises(LutError, match="LUT31"):
+    with pytest.raises(LutError, match="LUT41"):
         judge_additivity([1.0], [1.0])
 
 

@@ -79,7 +79,7 @@ def test_grouped_and_depthwise_convolutions_are_told_apart():
 @pytest.mark.parametrize(("field", "value"), [("in_pixels", 0), ("out_channels", -3), ("stride", 0), ("kind", "gemm")])
 def test_what_is_no_operator_is_refused(field, value):
     fields = {"kind": "conv", "in_pixels": 4, "out_pixels": 4, "in_channels": 2, "out_channels": 2}
-    with pytest.raises(LutError, match=r"LUT30.*not an operator"):
+    with pytest.raises(LutError, match=r"LUT40.*not an operator"):
         Operator(**{**fields, field: value})
 
 
@@ -122,10 +122,10 @@ def test_every_operator_has_a_size(operator):
     assert features_of([operator]).sum() > 0
 
 
-def test_every_feature_is_of_some_operator_and_of_one_kind_alone():
+def test_every_feature_is_of_some_operator():
     samples = [Operator(kind, 9, pixels, 4, 4, 7) for kind in OPERATOR_KINDS for pixels in (9, 1)]
-    for feature in FEATURES[1:]:
-        assert len({one.kind for one in samples if feature.size(one)}) == 1, feature.name
+    assert np.all(feature_matrix([samples]) > 0)
+    assert len(set(FEATURE_NAMES)) == len(FEATURES)
 
 
 def test_no_network_no_rows():

@@ -118,7 +118,7 @@ def test_nonnegative_least_squares_worked_by_hand(first, second):
     columns, none = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 2.0]]), np.zeros(2)
     found = fit_ridge(columns, columns @ [first, second], np.ones(3), none, 1.0, none)
     np.testing.assert_allclose(found, [first, second])
-    # The second column could only help with a negative cost, so it gets none: then (1 - x)^2 + (1 - x / 0.5)^2 is least.
+    # The second column could help with a negative cost alone, so it gets none: (1 - x)^2 + (1 - 2 x)^2 is least.
     falling = fit_ridge(np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([1.0, 0.5]), np.ones(2), none, 100.0, none)
     np.testing.assert_allclose(falling, [3 / 5, 0], atol=1e-12)
 
@@ -128,7 +128,7 @@ def test_nonnegative_least_squares_worked_by_hand(first, second):
     [([1.0], "2 networks"), ([1.0, 2.0], "lengths"), ([1.0, -2.0, 3.0], "none"), ([1.0, float("nan"), 3.0], "none")],
 )
 def test_latencies_that_are_none_are_refused(measured, why):
-    with pytest.raises(LutError, match="LUT31") as caught:
+    with pytest.raises(LutError, match="LUT41") as caught:
         OperatorModel.fit(OPERATORS[: 1 if why == "2 networks" else 3], measured, device_key="d")
     assert why in str(caught.value)
 
@@ -156,11 +156,12 @@ def test_a_model_survives_json():
         {"relative_sd": float("nan")},
         {"relative_sd": "0.1"},
         {"networks": -1},
+        {"device_key": 7},
     ],
 )
 def test_other_files_are_refused(change):
     value = OperatorModel("d", tuple(costs_of(8))).to_json()
-    with pytest.raises(LutError, match="LUT32"):
+    with pytest.raises(LutError, match="LUT42"):
         OperatorModel.from_json(value | change)
 
 
@@ -168,14 +169,14 @@ def test_other_files_are_refused(change):
 def test_costs_that_are_none_are_refused(cost):
     value = OperatorModel("d", tuple(costs_of(8))).to_json()
     value["costs"]["conv_macs"] = cost
-    with pytest.raises(LutError, match="LUT32"):
+    with pytest.raises(LutError, match="LUT42"):
         OperatorModel.from_json(value)
 
 
 def test_a_file_without_a_key_is_refused():
     value = OperatorModel("d", tuple(costs_of(8))).to_json()
     del value["device_key"]
-    with pytest.raises(LutError, match=r"LUT32.*device_key"):
+    with pytest.raises(LutError, match=r"LUT42.*device_key"):
         OperatorModel.from_json(value)
 
 
@@ -211,5 +212,5 @@ def test_networks_out_of_focus_count_less():
 
 @pytest.mark.parametrize("groups", [["one"] * 40, [1, 2]])
 def test_groups_that_cannot_be_left_out_are_refused(groups):
-    with pytest.raises(LutError, match="LUT31"):
+    with pytest.raises(LutError, match="LUT41"):
         fit_cross_validated(OPERATORS, latencies(costs_of(12)), groups, device_key="d", grid=GRID[:1])

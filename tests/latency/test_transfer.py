@@ -15,7 +15,7 @@ from latency.posterior import MIDDLE, SPREADS, learn, next_choice
 from latency.predictor import OperatorModel
 from latency.table import LutEntry
 from latency.testing import LatencyEstimatorConformance, made_up_table
-from latency.transfer import transfer
+from latency.transfer import choose_networks, closest_prior, transfer
 from latency.transferred import TransferredModel, rows_of
 from latency.validation import errors_of
 from mnas.errors import LutError
@@ -46,7 +46,9 @@ def operator_table():
     """A table whose entries are sums over operators, each off by its own few percent."""
     table, rng = made_up_table(SPACE), np.random.default_rng(4)
     for segment in table.entries:
-        ms = FIRST.predict(operators_of(layers_of_blocks(segment.blocks, segment.in_shape_chw))) * float(rng.uniform(0.97, 1.03))
+        ms = FIRST.predict(operators_of(layers_of_blocks(segment.blocks, segment.in_shape_chw))) * float(
+            rng.uniform(0.97, 1.03)
+        )
         table.entries[segment] = LutEntry(ms, ms, ms, 10, "ok")
     return table
 
@@ -163,6 +165,24 @@ def test_what_is_known_already_is_not_measured_again():
     assert second.steps == first.steps
 
 
+def test_networks_chosen_beforehand_are_those_that_it_measures():
+    chosen = choose_networks(TABLE, CANDIDATES, 6)
+    asked = transfer(TABLE, CANDIDATES, second_ms, device_key="d", budget=6, target_error=0.0)
+    assert chosen == [step.index for step in asked.steps]
+    known = {index: second_ms(CANDIDATES[index]) for index in chosen}
+    given = transfer(TABLE, CANDIDATES, lambda _: None, device_key="d", budget=6, known=known, target_error=0.0)
+    assert given.steps == asked.steps and given.stopped_by == "budget"
+    assert sorted(choose_networks(TABLE, CANDIDATES[:3], 9)) == [0, 1, 2]
+    assert choose_networks(TABLE, CANDIDATES, 1, like=[7]) == [7]
+
+
+def test_a_target_that_the_last_network_reaches_is_reached():
+    full = transfer(FIRST, CANDIDATES, second_ms, device_key="d", target_error=0.05)
+    exact = transfer(FIRST, CANDIDATES, second_ms, device_key="d", target_error=0.05, budget=len(full.steps))
+    assert full.stopped_by == exact.stopped_by == "target"
+    assert exact.steps == full.steps
+
+
 def test_only_those_like_the_ones_to_be_predicted_count():
     wide = [i for i, network in enumerate(CANDIDATES) if operators_in(network)[-1].in_channels > 1200] or [0]
     chosen = [
@@ -175,14 +195,26 @@ def test_only_those_like_the_ones_to_be_predicted_count():
 
 @pytest.mark.parametrize("measured", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_measurement_that_is_none_is_refused(measured):
-    with pytest.raises(LutError, match="LUT33"):
+    with pytest.raises(LutError, match="LUT43"):
         transfer(FIRST, CANDIDATES, lambda _: measured, device_key="d")
 
 
 @pytest.mark.parametrize("candidates", [[], CANDIDATES[:3]])
 def test_nothing_to_measure_is_refused(candidates):
-    with pytest.raises(LutError, match="LUT33"):
+    with pytest.raises(LutError, match="LUT43"):
         transfer(FIRST, candidates, lambda _: None, device_key="d")
+
+
+def test_the_device_most_like_the_new_one_is_found():
+    rng = np.random.default_rng(5)
+    others = [OperatorModel(f"other{i}", tuple(rng.uniform(0.2, 5, len(FEATURE_NAMES)))) for i in range(3)]
+    near = OperatorModel("near", tuple(7 * FIRST_COSTS * FACTORS * rng.uniform(0.9, 1.1, len(FEATURE_NAMES))))
+    measured = [second_ms(network) for network in CANDIDATES[:6]]
+    for place in range(4):
+        priors = [*others[:place], near, *others[place:]]
+        assert closest_prior(priors, CANDIDATES[:6], measured) == place
+    with pytest.raises(LutError, match="LUT41"):
+        closest_prior(others, CANDIDATES[:1], measured[:1])
 
 
 def test_parts_of_a_table_add_up_to_its_sum():
@@ -204,7 +236,7 @@ def test_a_network_that_the_table_lacks_is_refused():
     del table.entries[segments_of(UNSEEN[0])[3]]
     with pytest.raises(LutError, match="LUT02"):
         TableParts(table).split(UNSEEN[:1])
-    with pytest.raises(LutError, match="LUT30"):
+    with pytest.raises(LutError, match="LUT40"):
         TableParts(TABLE).split([operators_in(UNSEEN[0])])
 
 
@@ -215,15 +247,26 @@ def test_a_transferred_model_survives_json(prior):
     back = TransferredModel.from_json(value, TABLE)
     assert back.estimate(UNSEEN) == model.estimate(UNSEEN)
     assert (back.device_key, back.to_json()) == ("second", model.to_json())
-    with pytest.raises(LutError, match="LUT32"):
-        TransferredModel.from_json(value | {"schema": "other"}, TABLE)
-    with pytest.raises(LutError, match="LUT32"):
-        TransferredModel.from_json(value | {"covariance": [[1.0]]}, TABLE)
-    with pytest.raises(LutError, match="LUT32"):
-        TransferredModel.from_json(value | {"mean": [1.0]}, TABLE)
-    if prior is TABLE:
-        with pytest.raises(LutError, match="LUT32"):
-            TransferredModel.from_json(value)
+
+
+def test_other_files_are_refused():
+    value = transfer(TABLE, CANDIDATES, second_ms, device_key="second", budget=1).model.to_json()
+    ragged = [value["covariance"][0][:-1], *value["covariance"][1:]]
+    changes = [
+        {"schema": "other"},
+        {"device_key": None},
+        {"mean": [1.0]},
+        {"noise": "a"},
+        {"sizes": {"operators": 1.0}},
+    ]
+    changes += [{"covariance": [[1.0]]}, {"covariance": ragged}, {"covariance": None}]
+    changes += [{"parts": None}, {"parts": {"kind": "other", "model": {}}}, {"parts": {"kind": "table"}}]
+    for change in changes:
+        with pytest.raises(LutError, match="LUT42"):
+            TransferredModel.from_json(value | change, TABLE)
+    with pytest.raises(LutError, match=r"LUT42.*needs that table"):
+        TransferredModel.from_json(value)
+    assert TransferredModel.from_json(value, TABLE).device_key == "second"
 
 
 rows = st.integers(0, 10**6).map(lambda seed: np.random.default_rng(seed).uniform(0, 1, (12, 8)))
