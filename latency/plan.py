@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from devices.device import DeviceInfo
 from devices.protocol import ProtocolSettings
 from latency.key import segment_key
 from latency.probes import Mode, Probe, SegmentProbes, probes_of
+from latency.table import block_params
+from mnas.architecture import Architecture
+from mnas.counts import total_macs
 from mnas.errors import LutError
 from mnas.export.artifact import WRITER_VERSION
 from mnas.jsonio import sha256_json
+from mnas.layers import layers_of
 from mnas.seeding import named_rng
-from mnas.segments import Segment
+from mnas.segments import Segment, segments_of
 from mnas.space import Genome, SearchSpace
 
 NETWORK_VISITS = 3
@@ -24,6 +31,9 @@ _SECONDS_PER_MODEL = 0.045
 """Between onnxruntime and LiteRT on a 2025 server CPU, networks of 1.5 to 4 ms; smaller ones take less, phones more."""
 _BYTES_PER_MODEL = 20_000
 _BYTES_PER_VISIT = 400
+
+_CHOICE = 8
+"""Networks drawn for each one that is chosen to calibrate on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,10 @@ class LutPlan:
 
     @cached_property
     def networks(self) -> dict[Genome, str]:
-        """Distinct genomes drawn for calibration and validation, with their purpose.
+        """Distinct genomes for calibration and validation, with their purpose.
+
+        Those to validate on are drawn. Those to calibrate on are chosen among more drawn ones, so that they lie as far
+        apart in MACs and block parameters as a fit of three numbers can use.
 
         Raises:
             LutError: ``LUT04``: the space holds fewer networks than asked for.
@@ -84,16 +97,20 @@ class LutPlan:
         settings = self.settings
         rng = named_rng(settings.seed, "whole networks of a table", self.space.name)
         wanted = settings.calibration + settings.validation
-        found: dict[Genome, str] = {}
+        drawn: dict[Genome, None] = {}
         for _ in range(100 * wanted):
-            purpose = "calibration" if len(found) < settings.calibration else "validation"
-            found.setdefault(self.space.sample(rng), purpose)
-            if len(found) == wanted:
-                return found
+            drawn.setdefault(self.space.sample(rng))
+            if len(drawn) == settings.validation + _CHOICE * settings.calibration:
+                break
+        if len(drawn) >= wanted:
+            validation, pool = list(drawn)[: settings.validation], list(drawn)[settings.validation :]
+            chosen = far_apart([_size(self.space.decode(genome)) for genome in pool], settings.calibration)
+            purposes = dict.fromkeys((pool[place] for place in chosen), "calibration")
+            return purposes | dict.fromkeys(validation, "validation")
         raise LutError(
             "LUT04",
             "the space holds too few networks to calibrate and validate a table",
-            value=f"{len(found)} found, {wanted} asked for",
+            value=f"{len(drawn)} found, {wanted} asked for",
             why="validation needs networks that were not calibrated on",
             fix="ask for fewer of them",
         )
@@ -129,3 +146,28 @@ class LutPlan:
             "estimated_minutes": round(seconds / 60, 1),
             "estimated_bytes": models * _BYTES_PER_MODEL + visits * _BYTES_PER_VISIT,
         }
+
+
+def _size(architecture: Architecture) -> tuple[float, float]:
+    return float(total_macs(layers_of(architecture))), float(sum(map(block_params, segments_of(architecture))))
+
+
+def far_apart(points: Sequence[Sequence[float]], count: int) -> list[int]:
+    """Return the indices of points on which a linear fit with an intercept is pinned down best, one after the other.
+
+    Greedy D-optimal design: each next point is where the fit on those before it is least certain.
+
+    Args:
+        points: Features of each, all of one length; at least ``count`` of them.
+        count: How many to choose.
+    """
+    found = np.asarray(points, dtype=np.float64)
+    spread = np.where(np.ptp(found, axis=0) > 0, found.std(axis=0), 1.0)
+    columns = np.column_stack([np.ones(len(found)), (found - found.mean(axis=0)) / spread])
+    information, chosen = np.eye(columns.shape[1]) * 1e-3, list[int]()
+    while len(chosen) < count:
+        doubt = np.einsum("ij,jk,ik->i", columns, np.linalg.inv(information), columns)
+        doubt[chosen] = -1.0
+        chosen.append(int(np.argmax(doubt)))
+        information += np.outer(columns[chosen[-1]], columns[chosen[-1]])
+    return chosen

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latency.key import segment_from_json, segment_key, segment_to_json
-from latency.plan import LutPlan, LutSettings
+from latency.plan import LutPlan, LutSettings, far_apart
 from latency.probes import EDGE_CHANNELS, probes_of, write_network, write_probe
 from mnas.errors import LutError
 from mnas.jsonio import sha256_json
@@ -151,3 +151,14 @@ def test_the_identity_moves_with_everything_that_a_table_depends_on(additive_dev
     ]
     assert len({plan.identity(info) for plan in plans}) == len(plans)
     assert plans[0].identity(info) == LutPlan(space, LutSettings()).identity(info)
+
+
+def test_calibration_networks_lie_further_apart_than_drawn_ones(plan):
+    rng = np.random.default_rng(0)
+    cloud = rng.normal(size=(60, 2))
+    design = lambda places: np.linalg.det(np.cov(cloud[places].T))  # noqa: E731
+    chosen = far_apart(cloud, 8)
+    assert len(set(chosen)) == 8
+    assert all(design(chosen) > design(rng.permutation(60)[:8]) for _ in range(50))
+    assert sorted(far_apart([[1.0, 2.0]] * 3, 3)) == [0, 1, 2], "points that are all alike are taken as they come"
+    assert sorted(plan.networks.values()) == ["calibration"] * 5 + ["validation"] * 6
