@@ -5,6 +5,7 @@ They do on CPUs, mostly. On GPUs and NPUs a runtime fuses across blocks, and a s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -12,10 +13,16 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from latency.operators import operators_in
 from latency.predictor import require_latencies
+from latency.saving import MeasuredNetwork
+from latency.table import LatencyTable
+from latency.tuning import fit_cross_validated
 from latency.validation import errors_of
+from mnas.space import SearchSpace
 
 FEWEST_NETWORKS = 6
+_FOLDS = 6
 LIMIT = 0.05
 """Root mean square of the relative error up to which a sum is good enough to search by."""
 _OF_CONSTANT = 0.5
@@ -104,6 +111,34 @@ def judge_additivity(
         kendall_tau=errors_of(sums.tolist(), measured.tolist()).kendall_tau,
         alternatives=others,
     )
+
+
+def additivity_of(
+    table: LatencyTable, networks: Sequence[MeasuredNetwork], space: SearchSpace | None
+) -> Additivity | None:
+    """Judge a table's device by the whole networks that were measured with it.
+
+    Only where sums do not hold is something else tried: an operator model, cross-validated on the same networks.
+
+    Args:
+        table: The table.
+        networks: Of it, as `latency.saving.networks_of` gives them.
+        space: That the networks are of; without it nothing else can be tried.
+
+    Returns:
+        ``None`` for fewer than 2 networks.
+    """
+    if len(networks) < 2:
+        return None
+    sums, measured = [one.sum_ms for one in networks], [one.measured_ms for one in networks]
+    found = judge_additivity(sums, measured, sum_error=table.calibration.cv_error or None)
+    if found.verdict != "not additive" or space is None:
+        return found
+    operators = [operators_in(space.decode(tuple(json.loads(one.genome_json)))) for one in networks]
+    groups = [place % _FOLDS for place in range(len(networks))]
+    model = fit_cross_validated(operators, measured, groups, device_key=table.device_key)
+    others = {"operator model": model.relative_sd}
+    return judge_additivity(sums, measured, sum_error=table.calibration.cv_error or None, alternatives=others)
 
 
 def _best(verdict: Verdict, own: float, constant: float, others: Mapping[str, float]) -> str:

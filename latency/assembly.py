@@ -14,6 +14,7 @@ from latency.key import segment_key, segment_to_json
 from latency.plan import LutPlan
 from latency.probes import Probe, SegmentProbes
 from latency.records import Measured
+from latency.saving import MeasuredNetwork
 from latency.table import LutEntry, block_params
 from latency.uncertainty import TableDraws, Uncertainty, uncertainty_of
 from latency.validation import MeasuredNetworks, Validation, validate
@@ -65,29 +66,14 @@ def _entries(plan: LutPlan, measured: Found) -> dict[Segment, LutEntry]:
     return entries
 
 
-@dataclass(frozen=True, slots=True)
-class _NetworkRow:
-    """A whole network that was measured; the fields are the columns of ``lut_network``."""
-
-    arch_id: str
-    purpose: str
-    genome_json: str
-    macs: int
-    block_params: int
-    sum_ms: float
-    measured_ms: float
-    low_ms: float
-    high_ms: float
-
-
-def _networks(plan: LutPlan, measured: Found, entries: Mapping[Segment, LutEntry]) -> list[_NetworkRow]:
+def _networks(plan: LutPlan, measured: Found, entries: Mapping[Segment, LutEntry]) -> list[MeasuredNetwork]:
     rows = []
     for genome, purpose in plan.networks.items():
         measurement, architecture = measured[genome].measurement, plan.space.decode(genome)
         if measurement.latency_ms is None or measurement.interval_ms is None:
             continue
         rows.append(
-            _NetworkRow(
+            MeasuredNetwork(
                 arch_id=architecture.arch_id,
                 purpose=purpose,
                 genome_json=json.dumps(list(genome)),
@@ -102,7 +88,7 @@ def _networks(plan: LutPlan, measured: Found, entries: Mapping[Segment, LutEntry
     return rows
 
 
-def _columns(rows: Sequence[_NetworkRow], purpose: str, calibration: Calibration) -> MeasuredNetworks:
+def _columns(rows: Sequence[MeasuredNetwork], purpose: str, calibration: Calibration) -> MeasuredNetworks:
     chosen = [row for row in rows if row.purpose == purpose]
     return MeasuredNetworks(
         sums_ms=[row.sum_ms for row in chosen],
@@ -112,7 +98,7 @@ def _columns(rows: Sequence[_NetworkRow], purpose: str, calibration: Calibration
     )
 
 
-def _draws(plan: LutPlan, measured: Found, rows: Sequence[_NetworkRow], calibration: Calibration) -> TableDraws:
+def _draws(plan: LutPlan, measured: Found, rows: Sequence[MeasuredNetwork], calibration: Calibration) -> TableDraws:
     networks = []
     for row in rows:
         if row.purpose == "calibration":
@@ -124,7 +110,7 @@ def _draws(plan: LutPlan, measured: Found, rows: Sequence[_NetworkRow], calibrat
 
 
 def _uncertainty(
-    plan: LutPlan, rows: Sequence[_NetworkRow], calibration: Calibration, draws: TableDraws
+    plan: LutPlan, rows: Sequence[MeasuredNetwork], calibration: Calibration, draws: TableDraws
 ) -> Uncertainty:
     """Judge by the validation networks, and by those of the calibration as cross-validation saw them."""
     order = {segment: row for row, segment in enumerate(plan.segments)}
@@ -151,7 +137,7 @@ class _Finished:
     """What is worked out of a build's measurements."""
 
     entries: dict[Segment, LutEntry]
-    networks: list[_NetworkRow]
+    networks: list[MeasuredNetwork]
     calibration: Calibration
     validation: Validation | None
     uncertainty: Uncertainty

@@ -253,6 +253,10 @@ class LatencyTable:
 
         return fill_in(self, segments) if segments else self
 
+    def completed(self, segments: Sequence[Segment]) -> LatencyTable:
+        """Return a table in which each of these segments has an entry, those that are missing by `filled`."""
+        return self.filled([segment for segment in segments if segment not in self.entries])
+
     @cached_property
     def _rows(self) -> dict[Segment, int]:
         return {segment: row for row, segment in enumerate(self.entries)}

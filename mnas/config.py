@@ -43,6 +43,9 @@ class StudyConfig(BaseModel):
     finalist_seeds: int = Field(2, ge=1, le=20, description="Seeds of each finalist.")
     lut: str = Field("", description="Id of a finished latency table; empty builds or goes on with one.")
     allow_foreign_lut: bool = Field(False, description="Use that table even if it is of another device.")
+    missing: Literal["refuse", "interpolate"] = Field(
+        "refuse", description="Entries that the table lacks: refuse, or predict them from the others and say so."
+    )
     lut_mode: Literal["accurate", "fast"] = Field("accurate", description="How segments are measured.")
     lut_rounds: int = Field(6, ge=3, le=1000, description="Visits of each segment.")
     lut_calibration: int = Field(12, ge=1, le=1000, description="Whole networks to calibrate the table on.")

@@ -52,7 +52,7 @@ def _latency_table(context: StudyContext) -> LatencyTable:
     """Return the study's table: the one it began with, the one asked for, or one that is built now."""
     config, known = context.config, context.log.payload("lut")
     if known is not None and context.log.payload("measured") is not None:
-        return load_table(context.store, known["lut_id"])
+        return _completed(context, load_table(context.store, known["lut_id"]))
     with OnDevice(config.device, context.store) as device:
         is_old = known is not None or bool(config.lut)
         if is_old:
@@ -77,7 +77,23 @@ def _latency_table(context: StudyContext) -> LatencyTable:
     context.log.append("lut", {"lut_id": table.lut_id, "foreign": foreign.to_json() if foreign else None})
     _say_where_from(context, table, foreign)
     _say_how_good(context, table)
-    return table
+    return _completed(context, table)
+
+
+def _completed(context: StudyContext, table: LatencyTable) -> LatencyTable:
+    """Fill in what the table lacks of the space where that was asked for, and tell every reader of the results."""
+    if context.config.missing == "refuse":
+        return table
+    segments = list(context.space.segments())
+    complete = table.completed(segments)
+    if complete.filled_in:
+        text = (
+            f"latency table {table.lut_id} lacks {len(complete.filled_in)} of the {len(segments)} segments that "
+            f"{context.space.name} reaches; they are predicted from the others, and so is what is made of them"
+        )
+        context.log.append("notice", {"text": text}, "filled in")
+        context.reporter.warn(text)
+    return complete
 
 
 def _look_for_drift(context: StudyContext, device: OnDevice, table: LatencyTable) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from latency.estimator import LatencyEstimate
 from latency.table import LatencyTable
 from mnas.errors import StudyError, TrainingError
 from mnas.seeding import named_rng
@@ -50,7 +51,7 @@ class Ranking:
         self._context = context
         self._table = table
         self._goal = goal
-        self._memo: dict[Genome, float] = {}
+        self._memo: dict[Genome, LatencyEstimate] = {}
         config = context.config
         self._estimator: AccuracyEstimator = ProxyTraining(
             config.data, config.data_dir or None, context.schedule("proxy"), config.seed
@@ -61,8 +62,8 @@ class Ranking:
         """Return the predicted latencies of genomes in milliseconds."""
         new = [genome for genome in genomes if genome not in self._memo]
         estimates = self._table.estimate([self._context.architecture(genome) for genome in new])
-        self._memo.update(zip(new, (estimate.ms for estimate in estimates), strict=True))
-        return np.asarray([self._memo[genome] for genome in genomes])
+        self._memo.update(zip(new, estimates, strict=True))
+        return np.asarray([self._memo[genome].ms for genome in genomes])
 
     def _algorithm(self) -> Algorithm:
         config, space = self._context.config, self._context.space
@@ -179,7 +180,7 @@ class Ranking:
             genome=asked.genome,
             generation=asked.generation,
             predicted_ms=asked.predicted_ms,
-            latency_source="lut",
+            latency_source=self._memo[asked.genome].source,
             status="failed" if reason else "done",
             error=error,
             loss=loss,

@@ -57,6 +57,10 @@ class PiecewiseTable(LatencyTable):
             origin=self.origin,
         )
 
+    def completed(self, segments: Sequence[Segment]) -> LatencyTable:
+        """Return a plain table of exactly these segments; what is missing of them is predicted from the entries."""
+        return self.joined(segments, "interpolate")
+
     def _key(self, piece: Segment) -> str:
         for name in sorted(self.origin.layouts if self.origin else ()):
             if name in LAYOUTS and (key := key_of_segment(piece, LAYOUTS[name])):

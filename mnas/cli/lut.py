@@ -54,9 +54,11 @@ def build(
     Phones of one model, runner and cores may share the work: repeat --device. Some probes are then measured by each of
     them, and a report says whether they agree.
     """
+    from latency.additivity import additivity_of
     from latency.consistency import load_consistency
     from latency.on_device import COMPONENTS, lut_settings
     from latency.plan import LutPlan
+    from latency.saving import networks_of
     from mnas.cli.lut_build import build_table, plan_result
     from mnas.cli.lut_view import consistency_notes, validation_result
     from mnas.errors import ConfigError
@@ -76,8 +78,10 @@ def build(
     with Store(folder / FILE_NAME, COMPONENTS) as store:
         table = build_table(store, devices, todo, reporter, anew=anew)
         consistency = load_consistency(store, table.lut_id)
+        verdict = additivity_of(table, networks_of(store, table.lut_id), todo.space)
         page = _write_page(store, table.lut_id, folder, reporter)
-    notes, more = consistency_notes(consistency), {"consistency": consistency}
+    notes = [*([verdict.sentence()] if verdict else []), *consistency_notes(consistency)]
+    more = {"consistency": consistency, "additivity": verdict.to_json() if verdict else None}
     emit(validation_result(table, table.validation, notes=notes, more=more), output_format, output)
     if page:
         say(f"report: {page}", quiet=quiet)

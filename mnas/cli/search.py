@@ -54,6 +54,9 @@ def search(
     allow_foreign_lut: Annotated[
         bool | None, _option("--allow-foreign-lut", text="Use that table even if it is of another device.")
     ] = None,
+    missing: Annotated[
+        str | None, _option("--missing", text="Entries that the table lacks: refuse (default) or interpolate.")
+    ] = None,
     lut_mode: Annotated[str | None, _option("--lut-mode", text="accurate (default) or fast.")] = None,
     lut_rounds: Annotated[int | None, _option("--lut-rounds", text="Visits of each segment (6).")] = None,
     lut_calibration: Annotated[int | None, _option("--lut-calibration", text="Networks to calibrate on (12).")] = None,

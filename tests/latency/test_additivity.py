@@ -1,11 +1,15 @@
 """The verdict on sums: on made-up devices that add up, and on ones that do not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latency.additivity import judge_additivity
+from latency.additivity import additivity_of, judge_additivity
+from latency.builder import LutBuilder
+from latency.saving import networks_of
 from mnas.errors import LutError
 
 RNG = np.random.default_rng(0)
@@ -75,3 +79,18 @@ def test_with_few_networks_nothing_is_said():
 def test_the_verdict_is_json():
     value = judge_additivity(SUMS, SUMS).to_json()
     assert value["verdict"] == "additive" and value["networks"] == 30
+
+
+def test_a_table_of_an_additive_device_is_judged_so_and_one_of_constant_networks_not(store, plan, additive_device):
+    table = LutBuilder(store, additive_device(), plan, lambda *_: None).build()
+    networks = networks_of(store, table.lut_id)
+    found = additivity_of(table, networks, plan.space)
+    assert found.verdict == "additive" and found.networks == len(networks) == 11
+    # Where whole networks take what their operators do not say, nothing helps but measuring.
+    rng = np.random.default_rng(0)
+    strange = [replace(one, measured_ms=float(rng.uniform(1, 10))) for one in networks]
+    table.calibration = replace(table.calibration, cv_error=0.5)
+    judged = additivity_of(table, strange, plan.space)
+    assert judged.verdict == "not additive" and set(judged.alternatives) == {"operator model"}
+    assert additivity_of(table, strange, None).alternatives == {}
+    assert additivity_of(table, networks[:1], plan.space) is None

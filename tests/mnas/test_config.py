@@ -32,6 +32,7 @@ OTHER = {
     "finalist_seeds": 1,
     "lut": "lut1",
     "allow_foreign_lut": True,
+    "missing": "interpolate",
     "lut_mode": "fast",
     "lut_rounds": 9,
     "lut_calibration": 5,
