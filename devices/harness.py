@@ -75,7 +75,6 @@ class Harness:
         artifacts: Iterable[ModelArtifact],
         rounds_wanted: Mapping[str, int] | int,
         *,
-        visits_a_round: Mapping[str, int] | None = None,
         first_round: int = 0,
         enough: Callable[[int], bool] = lambda _: False,
     ) -> Iterator[VisitRecord]:
@@ -88,8 +87,6 @@ class Harness:
             artifacts: The models; the same sha256 given twice is one model.
             rounds_wanted: Rounds of each model by sha256 (0 for those not named), or of all. A model takes part in
                 the first so many rounds. With no model at all and a number, the references alone are visited.
-            visits_a_round: How often each of these models is visited in a round, by sha256; the others as the settings
-                say. What is compared with many others is visited often beside them, not longer than they are.
             first_round: Number of the first round, for a session that goes on after an interruption.
             enough: Asked after each round, with the rounds made by now, whether to stop.
 
@@ -111,7 +108,7 @@ class Harness:
         rounds = max((wanted[sha256] for sha256 in models), default=0)
         if not wanted and isinstance(rounds_wanted, int):
             rounds = rounds_wanted
-        state = _RunState(self.settings, visits_a_round)
+        state = _RunState(self.settings)
         for turn in range(rounds):
             if launches.is_due(turn):
                 launches.begin(turn)
@@ -241,9 +238,8 @@ class _Launches:
 class _RunState:
     """What is known of each model within one session: how long it takes, how often it failed in a row."""
 
-    def __init__(self, settings: ProtocolSettings, visits_a_round: Mapping[str, int] | None = None) -> None:
+    def __init__(self, settings: ProtocolSettings) -> None:
         self._settings = settings
-        self._visits_a_round = dict(visits_a_round or {})
         self._runs: dict[str, int] = {}
         self._visit_ms: dict[str, float] = {}
         self._failures: dict[str, int] = {}
@@ -252,10 +248,8 @@ class _RunState:
         """Timed runs of the next visit; the first visit is the pilot and has the fewest."""
         return self._runs.get(sha256, self._settings.min_runs)
 
-    def model_visits(self, models: list[str], references: list[str]) -> int | dict[str, int]:
-        """How often each model is visited in the next round: as asked, else once until it is known what all take."""
-        if self._visits_a_round:
-            return self._visits_a_round
+    def model_visits(self, models: list[str], references: list[str]) -> int:
+        """How often each model is visited in the next round: once, until it is known how long all take."""
         known = all(sha256 in self._visit_ms for sha256 in (*models, *references))
         if not (known and models):
             return 1

@@ -23,7 +23,7 @@ def plan_round(
     settings: ProtocolSettings,
     rng: np.random.Generator,
     *,
-    model_visits: int | Mapping[str, int] = 1,
+    model_visits: int = 1,
 ) -> list[tuple[str, bool]]:
     """Return the visits of one round as (sha256, is a reference).
 
@@ -35,10 +35,13 @@ def plan_round(
         references: Distinct reference networks; without any, the round holds the models alone.
         settings: The protocol.
         rng: Draws the order. Models are sorted before they are drawn, so the order given does not matter.
-        model_visits: How often each model is visited, or each of those that are named (the others once). The visits of
-            a model are spread over the round: all are visited once before one that is visited as often comes again.
+        model_visits: How often each model is visited; all are visited once before one is visited again.
     """
-    order = _order(sorted(models), model_visits, rng)
+    order: list[str] = []
+    for _ in range(model_visits):
+        turn = sorted(models)
+        rng.shuffle(turn)
+        order += turn
     if not references:
         return [(sha256, False) for sha256 in order]
     slots = max(
@@ -57,14 +60,3 @@ def plan_round(
         visits += [(sha256, False) for sha256 in order[cuts[gap] : cuts[gap + 1]]]
         visits.append((name, True))
     return visits
-
-
-def _order(models: Sequence[str], visits: int | Mapping[str, int], rng: np.random.Generator) -> list[str]:
-    """Draw a moment in each of the equal parts of the round that a model is visited in."""
-    counts = [visits if isinstance(visits, int) else visits.get(sha256, 1) for sha256 in models]
-    moments = [
-        ((part + rng.random()) / count, sha256)
-        for sha256, count in zip(models, counts, strict=True)
-        for part in range(count)
-    ]
-    return [sha256 for _, sha256 in sorted(moments)]

@@ -17,14 +17,14 @@ from latency.plan import LutPlan
 from latency.progress import BuildProgress, Progress
 from latency.records import table_measurements, visits_done
 from latency.table import LatencyTable, load_table
-from latency.worker import Item, TableWorker, items_of, pieces_of, visits_of
+from latency.worker import Item, TableWorker, items_of, pieces_of, rounds_of
 from mnas.jsonio import canonical_json
 from mnas.seeding import derive_seed
 from mnas.store import Store, utc_now
 
 CHUNK = 600
-"""Models of one sitting: a whole table at one resolution, so that what disturbs a round disturbs all of it alike, and
-few enough to hold in memory."""
+"""Models of one sitting: all probes of a table at one resolution, so that what disturbs a round disturbs them alike,
+and few enough to hold in memory."""
 
 
 def find_table(store: Store, plan: LutPlan, device: DeviceInfo) -> tuple[str, str] | None:
@@ -78,8 +78,8 @@ def progress_of(store: Store, lut_id: str, plan: LutPlan, tell: Progress, device
         tell: Called with every step.
         devices: How many are at work; each measures the common probes.
     """
-    total = sum(visits_of(plan, item) for item in items_of(plan))
-    total += (devices - 1) * sum(visits_of(plan, item) for item in common_probes(plan))
+    total = sum(rounds_of(plan, item) for item in items_of(plan))
+    total += (devices - 1) * sum(rounds_of(plan, item) for item in common_probes(plan))
     done = visits_done(store, lut_id)
     what = f"measuring {len(plan.probes)} probes and {len(plan.networks)} networks, visits"
     return BuildProgress(tell, what, min(done, total), total, is_shared=devices > 1)
@@ -100,9 +100,8 @@ def finish(store: Store, lut_id: str, plan: LutPlan, sha256s: Mapping[Item, str]
             disagree.
         MeasurementError: The references gave no runs.
     """
-    rounds = plan.settings.protocol.rounds
-    wanted = {sha256s[item]: rounds for item in items_of(plan)}
-    shared = {sha256s[item]: rounds for item in common_probes(plan)}
+    wanted = {sha256s[item]: rounds_of(plan, item) for item in items_of(plan)}
+    shared = {sha256s[item]: rounds_of(plan, item) for item in common_probes(plan)}
     check_consistency(store, lut_id, harness, shared)
     found = table_measurements(store, lut_id, harness, wanted)
     finish_table(store, lut_id, plan, {item: found[sha256] for item, sha256 in sha256s.items()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,14 +24,17 @@ from mnas.seeding import named_rng
 from mnas.segments import Segment, segments_of
 from mnas.space import Genome, SearchSpace
 
-NETWORK_VISITS = 3
-"""Whole networks are few and everything is scaled by them, so each is visited so often a round, beside the probes."""
+NETWORK_ROUNDS = 2
+"""Whole networks are few and everything is scaled by them, so they get so many times the rounds of the probes."""
 _SECONDS_PER_VISIT = 0.008
 _SECONDS_PER_MODEL = 0.045
 """Between onnxruntime and LiteRT on a 2025 server CPU, networks of 1.5 to 4 ms; smaller ones take less, phones more."""
 _BYTES_PER_MODEL = 20_000
 _BYTES_PER_VISIT = 400
 
+_RELAUNCH_SHARE = 0.3
+"""Of the time of whole networks, which are few and soon loaded. How one lies in memory moves it by up to 2 % for as
+long as a process lives, which is most of what is wrong with its figure."""
 _CHOICE = 8
 """Networks drawn for each one that is chosen to calibrate on."""
 
@@ -53,6 +56,17 @@ class LutSettings:
     calibration: int = 12
     validation: int = 12
     seed: int = 0
+
+    @property
+    def network_protocol(self) -> ProtocolSettings:
+        """How whole networks are measured: as elsewhere, whatever the probes' visits are, and over more launches."""
+        usual, own = ProtocolSettings(), self.protocol
+        return replace(
+            own,
+            visit_ms=max(own.visit_ms, usual.visit_ms),
+            reference_every=min(own.reference_every, usual.reference_every),
+            relaunch_share=max(own.relaunch_share, _RELAUNCH_SHARE),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON."""
@@ -136,7 +150,7 @@ class LutPlan:
         """
         rounds = self.settings.protocol.rounds
         models = len(self.probes) + len(self.networks)
-        visits = rounds * (len(self.probes) + NETWORK_VISITS * len(self.networks))
+        visits = rounds * (len(self.probes) + NETWORK_ROUNDS * len(self.networks))
         seconds = models * _SECONDS_PER_MODEL + visits * seconds_per_visit
         return {
             "segments": len(self.segments),

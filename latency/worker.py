@@ -12,7 +12,7 @@ import numpy as np
 from devices.calibration import ready_harness
 from devices.device import Device
 from devices.harness import Harness
-from latency.plan import NETWORK_VISITS, LutPlan
+from latency.plan import NETWORK_ROUNDS, LutPlan
 from latency.probes import Probe, write_network, write_probe
 from latency.progress import BuildProgress
 from latency.records import open_sitting, rounds_done, store_visit
@@ -46,21 +46,17 @@ def items_of(plan: LutPlan) -> list[Item]:
 
 
 def pieces_of(plan: LutPlan, size: int) -> list[Piece]:
-    """Return a table's models in pieces of ``size`` at most."""
-    items = items_of(plan)
-    return [
-        Piece(number, tuple(items[start : start + size])) for number, start in enumerate(range(0, len(items), size))
-    ]
+    """Return a table's models in pieces of ``size`` at most; none holds probes and whole networks."""
+    parts: list[tuple[Item, ...]] = []
+    for items in (plan.probes, tuple(plan.networks)):
+        parts += [tuple(items[start : start + size]) for start in range(0, len(items), size)]
+    return [Piece(number, part) for number, part in enumerate(parts)]
 
 
-def visits_a_round(item: Item) -> int:
-    """Return how often a model is visited in a round."""
-    return 1 if isinstance(item, Probe) else NETWORK_VISITS
-
-
-def visits_of(plan: LutPlan, item: Item) -> int:
-    """Return how often a model is to be visited."""
-    return plan.settings.protocol.rounds * visits_a_round(item)
+def rounds_of(plan: LutPlan, item: Item) -> int:
+    """Return in how many rounds a model is to be visited."""
+    rounds = plan.settings.protocol.rounds
+    return rounds if isinstance(item, Probe) else rounds * NETWORK_ROUNDS
 
 
 @contextmanager
@@ -106,6 +102,8 @@ class TableWorker:
         self.sha256s: dict[Item, str] = {}
         with _writing_into(folder):
             self.harness: Harness = ready_harness(device, store, folder, plan.settings.protocol, rng=rng).harness
+        settings = plan.settings.network_protocol
+        self._network_harness = Harness(device, self.harness.references, self.harness.nominals_ms, settings, rng=rng)
 
     def measure(self, piece: Piece, progress: BuildProgress, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Make the visits of a piece that nobody made yet; each is kept the moment it is done.
@@ -130,8 +128,10 @@ class TableWorker:
                 return
         device_id = self._device.info.device_id if piece.is_common else None
         done = rounds_done(self._store, self._lut_id, device_id)
-        rounds = self._plan.settings.protocol.rounds
-        left = {one.sha256: max(0, rounds - done.get(one.sha256, 0)) for one in artifacts.values()}
+        left = {
+            artifact.sha256: max(0, rounds_of(self._plan, item) - done.get(artifact.sha256, 0))
+            for item, artifact in artifacts.items()
+        }
         if any(left.values()):
             self._visit(piece, artifacts, left, progress, is_stopped)
 
@@ -153,11 +153,11 @@ class TableWorker:
         is_stopped: Callable[[], bool],
     ) -> None:
         sitting = open_sitting(self._store, self._lut_id, piece.number, self.harness, self._device.conditions())
-        often = {artifact.sha256: visits_a_round(item) for item, artifact in artifacts.items()}
-        for record in self.harness.visits(artifacts.values(), left, visits_a_round=often):
+        harness = self.harness if isinstance(piece.items[0], Probe) else self._network_harness
+        for record in harness.visits(artifacts.values(), left):
             is_good = store_visit(self._store, sitting, record)
             if is_good and not record.is_reference:
                 progress.visited()
             if is_stopped():
                 break
-        self._device.unload(list(often))
+        self._device.unload([artifact.sha256 for artifact in artifacts.values()])
