@@ -52,7 +52,7 @@ def _require_cover(space: SearchSpace, table: LatencyTable) -> None:
             f"latency table {table.lut_id} lacks {len(missing)} entries of the space {space.name}",
             value="; ".join(missing[:5]),
             why=f"it covers {table.space}; a missing entry is never taken as zero",
-            fix="leave --lut out, build a table of this space with mnas lut build, or fill entries in: --missing interpolate",
+            fix="leave --lut out, build a table of this space (mnas lut build), or fill it in: --missing interpolate",
         )
 
 
