@@ -11,7 +11,8 @@ Then with few networks: on one phone a model of all networks not held out; on th
 chosen by the method from those not held out; and the held-out group predicted.
 
 What was explored: features, on these data with the held-out groups in view (latency/operator_features.py says which
-carried the prediction), and so was the width of the grids. So the figures say how well the features fit phones like
+carried the prediction), and so were the width of the grids, the mean over the better half of the settings, and the
+transfer's grid of spreads. So the figures say how well the features fit phones like
 these; other phones are the true test.
 """
 

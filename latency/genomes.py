@@ -148,7 +148,7 @@ class GenomeLatencies:
             return np.asarray(ms * np.sqrt(table.uncertainty.variance))
         costs = self._drawn_costs_ms
         drawn = np.stack([costs[row].sum(axis=0) for row in cells]) if len(cells) else np.zeros((0, costs.shape[1]))
-        own = np.var(drawn + table.draws.intercepts_ms, axis=1)
+        own = table.uncertainty.drawn * np.var(drawn + table.draws.intercepts_ms, axis=1)
         return np.asarray(np.sqrt(own + ms**2 * table.uncertainty.variance))
 
     @cached_property

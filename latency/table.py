@@ -223,7 +223,8 @@ class LatencyTable:
         variance = ms**2 * self.uncertainty.variance
         if self.draws is not None:
             rows = [self._rows[one] for one in segments]
-            variance += float(np.var(self._drawn_costs_ms[rows].sum(axis=0) + self.draws.intercepts_ms))
+            own = float(np.var(self._drawn_costs_ms[rows].sum(axis=0) + self.draws.intercepts_ms))
+            variance += self.uncertainty.drawn * own
         filled = sum(one in self.filled_in for one in segments)
         return LatencyEstimate(ms, float(np.sqrt(variance)), "predicted" if filled else "lut", filled)
 

@@ -8,6 +8,9 @@ Three parts, as relative standard deviations that add up in squares:
 * *misfit*: what is left of the errors on whole networks when all else is taken off; sums are not the whole truth;
 * *session*: how far one session's figure of a network lies from another's, by the intervals of the whole networks.
 
+Intervals of few rounds claim more than is true. So where the parts add up to more than the errors that were seen, what
+was seen counts: first the session's part is cut, then that of the draws.
+
 Source: Efron and Tibshirani 1993, chapter 8, for drawing what was measured together, together.
 """
 
@@ -36,11 +39,13 @@ class Uncertainty:
         misfit: Of networks about their predictions.
         session: Of what one session says of a network about what another does.
         networks: How many whole networks both come from.
+        drawn: Factor of the variance over the draws, 0..1.
     """
 
     misfit: float = _UNVALIDATED
     session: float = 0.0
     networks: int = 0
+    drawn: float = 1.0
 
     @property
     def variance(self) -> float:
@@ -67,10 +72,12 @@ def uncertainty_of(
     """
     if len(relative_errors) < 4:
         return Uncertainty()
-    session = float(np.mean([(math.log(high / low) / (2 * _Z95)) ** 2 for low, high in intervals_ms]))
-    total = float(np.mean(np.square(relative_errors)))
-    misfit = max(0.0, total - float(np.mean(own_variances)) - session)
-    return Uncertainty(math.sqrt(misfit), math.sqrt(session), len(relative_errors))
+    claimed = float(np.mean([(math.log(high / low) / (2 * _Z95)) ** 2 for low, high in intervals_ms]))
+    total, own = float(np.mean(np.square(relative_errors))), float(np.mean(own_variances))
+    left = max(0.0, total - own)
+    session = min(claimed, left)
+    drawn = min(1.0, total / own) if own > 0 else 1.0
+    return Uncertainty(math.sqrt(left - session), math.sqrt(session), len(relative_errors), drawn)
 
 
 @dataclass(frozen=True, slots=True)

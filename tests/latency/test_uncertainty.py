@@ -25,8 +25,16 @@ def test_the_parts_add_up_to_the_errors_unless_noise_explains_them_alone(misfit,
     assert found.session == pytest.approx(session, rel=1e-6)
     assert found.misfit == pytest.approx(misfit, abs=1e-6)
     assert found.variance == pytest.approx(misfit**2 + session**2, abs=1e-7)
-    quiet = uncertainty_of([0.0] * 2 * count, [0.01**2] * 2 * count, [_interval(session)] * 2 * count)
-    assert quiet.misfit == 0 and quiet.session == pytest.approx(session, rel=1e-6)
+    assert found.drawn == 1
+
+
+@given(st.floats(0.0, 0.02), st.floats(0.001, 0.05))
+def test_parts_that_claim_more_than_was_seen_are_cut_to_it(seen, session):
+    found = uncertainty_of([seen, -seen] * 5, [0.01**2] * 10, [_interval(session)] * 10)
+    parts = found.variance + found.drawn * 0.01**2
+    assert parts == pytest.approx(seen**2, abs=1e-9)
+    assert found.session <= session * (1 + 1e-6)
+    assert found.drawn == pytest.approx(min(1, seen**2 / 0.01**2))
 
 
 def test_few_networks_say_nothing():
@@ -69,7 +77,7 @@ def test_a_noisy_device_gives_draws_that_hold_what_it_measures(store, plan, addi
     entries = np.array([entry.latency_ms for entry in table.entries.values()])
     spread = table.draws.entries_ms.std(axis=1)
     assert np.mean(np.abs(table.draws.entries_ms.mean(axis=1) - entries) < 2 * spread + 1e-6) > 0.9
-    assert table.uncertainty.networks == 11 and table.uncertainty.session > 0
+    assert table.uncertainty.networks == 11 and 0 < table.uncertainty.drawn <= 1
     rng = np.random.default_rng(0)
     networks = [plan.space.decode(plan.space.sample(rng)) for _ in range(10)]
     for network, estimate in zip(networks, table.estimate(networks), strict=True):
