@@ -43,7 +43,8 @@ def figures_of(part: str, rows: RowsOf) -> dict[str, Any]:
     networks = [one for one in first["networks"].values() if one["ms"]]
     halves = [(one["interval_ms"][1] - one["interval_ms"][0]) / 2 / one["ms"] for one in networks]
     found["measured_half_width"] = float(np.mean(halves))
-    found |= _coverage([first | {"predicted": first["predicted"]["accurate"]}, *rows.of(part, "session")], first)
+    tables = [first["predicted"]["accurate"], *(row["predicted"] for row in rows.of(part, "rebuild"))]
+    found |= _coverage(tables, [first, *rows.of(part, "session")], first["random"])
     found |= _rebuilds(first, rows.of(part, "rebuild"))
     for row in rows.of(part, "transfer"):
         learned, plain = (errors_of(row[name], row["measured_ms"]) for name in ("predicted_ms", "prior_ms"))
@@ -78,19 +79,20 @@ def _baselines(first: dict[str, Any]) -> dict[str, float]:
     return found | {"plain_sum_mape": plain.mape, "plain_sum_kendall_tau": plain.kendall_tau}
 
 
-def _coverage(sessions: Sequence[dict[str, Any]], first: dict[str, Any]) -> dict[str, Any]:
-    """Return how often the 90 % intervals of the first table hold what the sessions measured."""
-    held, widths, between = [], [], []
-    for session in sessions:
-        for one, ms in _pairs(session, session["predicted"], first["random"]):
-            held.append(abs(one["ms"] - ms) <= _Z90 * one["sd_ms"])
-            widths.append(2 * _Z90 * one["sd_ms"] / one["ms"])
-        between.append([session["networks"][one]["ms"] or np.nan for one in first["random"]])
-    share = float(np.mean(held))
+def _coverage(
+    tables: Sequence[dict[str, Any]], sessions: Sequence[dict[str, Any]], names: Sequence[str]
+) -> dict[str, Any]:
+    """Return how often the 90 % intervals of each table hold what each session measured of the random networks."""
+    shares, widths = [], []
+    for predicted in tables:
+        pairs = [pair for session in sessions for pair in _pairs(session, predicted, names)]
+        shares.append(float(np.mean([abs(one["ms"] - ms) <= _Z90 * one["sd_ms"] for one, ms in pairs])))
+        widths += [2 * _Z90 * one["sd_ms"] / one["ms"] for one, _ in pairs]
+    share = float(np.mean(shares))
     found = {"coverage_90": share, "coverage_90_least": share, "interval_90_width": float(np.mean(widths))}
-    found |= {"coverage_pairs": len(held), "coverage_sessions": len(sessions)}
+    found |= {"coverage_pairs": len(widths), "coverage_sessions": len(sessions), "coverage_of_each_table": shares}
     if len(sessions) > 1:
-        logs = np.log(between)
+        logs = np.log([[session["networks"][one]["ms"] or np.nan for one in names] for session in sessions])
         found["network_cv_over_sessions"] = float(np.nanmean(np.nanstd(logs, axis=0, ddof=1)))
     return found
 

@@ -4,8 +4,8 @@ Parts, each a device and a resolution; what is done is kept in ``results/parts/l
 as long as the code is the same. In each part one process calibrates the device, builds the table embedded (accurate)
 and alone (fast), and then measures 100 random networks of the ``imagenet`` preset (squeeze-and-excitation optional) and
 24 of a Pareto front that NSGA-II found on (latency by the table, minus MACs), all interleaved in one session. In
-further processes, on the same nominals, the part ``ort224`` measures the 100 networks three times more, for the
-coverage of the 90 % intervals, and builds the table four times more, for the repeatability of predictions;
+further processes, on the same nominals, the part ``ort224`` measures the 100 networks three times more and builds the
+table four times more, for the repeatability of predictions and the coverage of every table's 90 % intervals;
 ``litert224`` learns LiteRT from onnxruntime's table and at most 20 networks. Beside it stand a constant, a line through
 MACs and the plain sum.
 """
