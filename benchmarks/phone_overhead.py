@@ -51,7 +51,7 @@ RUNS, WARMUP = 5, 2
 _OWN_LAUNCHES = 1000
 """The phone's clock tells hundredths of a second."""
 
-_SPREAD = 0.65
+_SPREAD = 0.5
 """Of a campaign's bytes, over which the cuts are spread: what passes while a cut waits for its time comes on top."""
 
 PUSHED, NAIVE = "/data/local/tmp/pushed", "/data/local/tmp/naive"
