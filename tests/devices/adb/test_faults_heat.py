@@ -84,9 +84,13 @@ def test_other_processes_are_told_what_is_done_with_the_phone(scene: Scene, visi
             list(device.run(visits))
         note()
         scene.phone.set_thermal(2, _HOT)
-        scene.phone.play([(1.0, note), (1.5, lambda: scene.phone.set_thermal(0, COOL))])
-        list(device.run(visits))
-        scene.phone.stop_playing()
+
+        def note_and_cool() -> None:
+            note()
+            scene.phone.set_thermal(0, COOL)
+
+        with Trap(lambda: device.rejections.cool_downs > 0, note_and_cool):
+            list(device.run(visits))
     note()
     assert seen == ["staged", "running", "staged", "cooling", "free"]
     assert list((scene.state / "phones/activities").iterdir()) == []
@@ -158,9 +162,10 @@ def test_a_phone_that_starts_anew_is_not_measured_before_its_services_are_there(
             scene.reboot()
             # Hot as well, which only one who waits for the thermal service learns.
             scene.phone.set_thermal(2, _HOT)
-            scene.phone.play([(2.0, start), (4.0, lambda: scene.phone.set_thermal(0, COOL))])
+            scene.phone.play([(2.0, start)])
 
-        with Trap(lambda: bool(scene.launches()), reboot) as trap:
+        cools = Trap(lambda: device.rejections.cool_downs > 0, lambda: scene.phone.set_thermal(0, COOL))
+        with Trap(lambda: bool(scene.launches()), reboot) as trap, cools:
             assert_each_once(list(device.run(visits)), visits)
         scene.phone.stop_playing()
         assert trap.has_struck and device.phone.facts.is_booted
