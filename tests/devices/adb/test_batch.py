@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from software_phone.fetch import fetch_packages
 
 from devices.adb.batch import Batch, Launch, Watch
 from devices.adb.batch_events import (
@@ -32,7 +34,7 @@ from devices.adb.batch_events import (
 from devices.adb.batch_script import write_script
 from devices.adb.quoting import with_token
 
-_TOKEN = "0123abcd"
+_TOKEN = secrets.token_hex(4)  # other processes that test meanwhile have theirs
 _COOL = "IsStatusOverride: false\nThermal Status: 0\n"
 _PROGRAMS = ("sh", "sleep", "true", "grep", "cat", "head", "mkdir", "rm", "taskset", "yes", "printf", "env", "echo")
 
@@ -259,22 +261,40 @@ def test_a_folder_that_cannot_be_made_is_told_by_the_exit_code(phone: _Phone) ->
     assert events == [] and done.returncode == 70 and "ran" not in done.stdout
 
 
-def test_a_script_whose_reader_is_gone_ends_soon(tmp_path: Path) -> None:
+@pytest.fixture(params=["sh", "mksh"])
+def shell(request: pytest.FixtureRequest) -> str:
+    """This machine's shell, and Android's."""
+    if request.param == "sh":
+        return str(shutil.which("sh"))
+    request.getfixturevalue("software_phone_build")
+    return str(next(fetch_packages().rglob("mksh-static")))
+
+
+@pytest.mark.parametrize("disposition", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_script_whose_reader_is_gone_ends_soon_and_leaves_nothing(
+    tmp_path: Path, shell: str, disposition: signal.Handlers
+) -> None:
     phone = _Phone(tmp_path, _PROGRAMS)
     made = tmp_path / "made"
     made.mkdir()
     batch = phone.batch(*(_shell(index, f"echo > {made}/{index}; sleep 0.1") for index in range(100)))
-    process = subprocess.Popen(
-        ["sh", "-c", write_script(batch)],
-        env={"PATH": str(phone.bin)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
+    old = signal.signal(signal.SIGPIPE, disposition)
+    try:
+        process = subprocess.Popen(
+            [shell, "-c", write_script(batch)],
+            env={"PATH": str(phone.bin)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            restore_signals=False,
+        )
+    finally:
+        signal.signal(signal.SIGPIPE, old)
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
     process.wait(30)
-    assert len(list(made.iterdir())) < 10
+    assert 0 < len(list(made.iterdir())) < 10
+    assert not Path(batch.folder).exists()
 
 
 # The reader alone.

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from software_phone.adb_server import OwnAdbServer, free_port
+from software_phone.adb_server import OwnAdbServer, free_port, wait_until
 from software_phone.open_device import DeviceBench, device_bench
 from software_phone.phone import SoftwarePhone
 from software_phone.python_adbd import Faults
@@ -24,6 +24,7 @@ from mnas.errors import DeviceError
 from mnas.export.artifact import ModelArtifact, save_artifact
 
 _SEED = 4
+_SETTLE_S = 10.0
 
 
 @pytest.fixture
@@ -56,7 +57,8 @@ def _assert_whole(events: list[SampleEvent], visits: list[Visit]) -> None:
 
 
 def _assert_nothing_left(bench: DeviceBench) -> None:
-    assert bench.phone.processes() == []
+    # A question whose link was lost is answered to nobody, and its shell ends by itself.
+    wait_until(lambda: bench.phone.processes() == [], _SETTLE_S, "something still runs")
     assert [name for name in bench.phone.files() if "/cache/" not in f"/{name}"] == []
     assert bench.phone.setting("stay_on_while_plugged_in") == "0"
 
