@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -132,8 +132,16 @@ class HostDevice:
             DeviceError: ``DEV04`` the device was closed, ``DEV05`` the worker died three times in a row on different
                 models.
         """
-        for visit in batch:
-            yield self._visit(visit)
+        if not isinstance(batch, Sequence):
+            yield from (self._visit(visit, _run_request(visit)) for visit in batch)
+            return
+        # Each is asked for while the one before runs, so that the worker never waits for this process.
+        requests = [_run_request(visit) for visit in batch]
+        for visit, request, following, ahead in zip(
+            batch, requests, [*batch[1:], None], [*requests[1:], None], strict=True
+        ):
+            goes_on = following is not None and self._is_loaded(following.artifact)
+            yield self._visit(visit, request, ahead if goes_on else None)
 
     def try_model(self, artifact: ModelArtifact) -> Trial:
         """Load a model and run it once in a fresh process; see `devices.device.Device.try_model`.
@@ -265,7 +273,7 @@ class HostDevice:
         self._checked[artifact.path] = (artifact.sha256, stamp)
         return ""
 
-    def _visit(self, visit: Visit) -> SampleEvent:
+    def _visit(self, visit: Visit, request: dict[str, Any], following: dict[str, Any] | None = None) -> SampleEvent:
         sha256 = visit.artifact.identity
         self._ensure_worker()
         if not self._is_loaded(visit.artifact):
@@ -274,8 +282,7 @@ class HostDevice:
                 return SampleEvent(visit, (), error=f"cannot be loaded: {error}")
         runs = visit.runs + visit.warmup
         deadline_s = self._deadline_s * max(1.0, runs / _RUNS_PER_DEADLINE)
-        request = {"op": "run", "sha256": sha256, "runs": visit.runs, "warmup": visit.warmup}
-        reply = self._worker.ask(request, deadline_s)
+        reply = self._worker.ask(request, deadline_s, following)
         self._count_loss(sha256, reply)
         if "error" in reply:
             return SampleEvent(visit, (), error=explain(reply)[1])
@@ -303,6 +310,10 @@ class HostDevice:
                 why=explain(reply)[1],
                 fix="check memory and the runtime's installation",
             )
+
+
+def _run_request(visit: Visit) -> dict[str, Any]:
+    return {"op": "run", "sha256": visit.artifact.identity, "runs": visit.runs, "warmup": visit.warmup}
 
 
 def _check_options(spec: DeviceSpec) -> str:

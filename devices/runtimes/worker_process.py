@@ -50,6 +50,7 @@ class WorkerProcess:
             self._stderr.close()
             raise
         self._said_before = 0
+        self._ahead: dict[str, Any] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -72,17 +73,33 @@ class WorkerProcess:
         """Wait for the worker's first line; a worker that does not come up gives ``{"error", "lost"}``."""
         return self._reply(deadline_s)
 
-    def ask(self, request: dict[str, Any], deadline_s: float) -> dict[str, Any]:
-        """Send a request and wait for its reply.
+    def ask(
+        self, request: dict[str, Any], deadline_s: float, following: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Send a request, unless it was the one announced as following, and wait for its reply.
+
+        Args:
+            request: What is asked.
+            deadline_s: For the reply.
+            following: The next request, sent along, so that the worker goes on with it while this reply is worked on.
+                Whatever else is asked next waits until it is done, and its reply is thrown away.
 
         Returns:
             The reply, or ``{"error": reason, "lost": True}`` when the worker died or did not answer in time (``"hung":
             True`` too); it has been killed then. Beside an error stands ``stderr``: what the worker printed meanwhile.
         """
         self._said_before = self._stderr_size()
+        ahead, self._ahead = self._ahead, following
+        is_sent = ahead is not None and ahead is request
+        if ahead is not None and not is_sent:
+            passed_over = self._reply(deadline_s)
+            if passed_over.get("lost"):
+                return passed_over
         try:
             assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(request) + "\n")
+            for one in (None if is_sent else request, following):
+                if one is not None:
+                    self._process.stdin.write(json.dumps(one) + "\n")
             self._process.stdin.flush()
         except (OSError, ValueError):
             return self._lost()

@@ -117,6 +117,32 @@ def test_worker_killed_in_mid_run_costs_one_visit(runtime: str, model_format: st
 
 
 @posix_only
+def test_worker_killed_between_visits_that_were_sent_ahead_costs_one_visit(make_net: MakeNet) -> None:
+    nets = [make_net("onnx", channels) for channels in (8, 16)]
+    with HostDevice(DeviceSpec("host", "ort")) as device:
+        device.load(nets)
+        events = []
+        for event in device.run([Visit(nets[place % 2], 200 + place, 0) for place in range(4)]):
+            events.append(event)
+            if len(events) == 1:
+                os.kill(device.worker_pid, signal.SIGKILL)
+    assert [len(event.samples) for event in events] in ([200, 0, 202, 203], [200, 201, 0, 203])
+
+
+def test_a_batch_that_is_left_gives_the_next_one_its_own_answers(make_net: MakeNet) -> None:
+    nets = [make_net("onnx", channels) for channels in (8, 16)]
+    with HostDevice(DeviceSpec("host", "ort")) as device:
+        device.load(nets)
+        batch = [Visit(nets[0], 2, 1), Visit(nets[1], 5, 0), Visit(nets[0], 7, 0)]
+        assert len(next(iter(device.run(batch))).samples) == 2
+        (event,) = device.run([Visit(nets[1], 5, 3)])
+        assert (len(event.samples), len(event.warmup_samples)) == (5, 3)
+        next(iter(device.run(batch)))
+        device.unload([nets[1].identity])
+        assert [len(event.samples) for event in device.run(batch)] == [2, 5, 7]
+
+
+@posix_only
 def test_a_hang_costs_one_visit(make_net: MakeNet) -> None:
     net = make_net("onnx", 8)
     with HostDevice(DeviceSpec("host", "ort"), deadline_s=1.0) as device:
