@@ -66,7 +66,7 @@ def networks_of(space: SearchSpace, count: int) -> list[Network]:
     rng = named_rng(STUDY_SEED, "demo-noise", space.name)
     drawn: dict[str, Architecture] = {}
     while len(drawn) < count:
-        architecture = space.decode(space.sample(rng))
+        architecture = space.decode(space.draw(rng))
         drawn.setdefault(architecture.arch_id, architecture)
     return [
         Network("smallest", smallest),

@@ -106,7 +106,7 @@ def _space(px: int) -> SearchSpace:
 def _random(space: SearchSpace) -> list[Architecture]:
     rng, found = np.random.default_rng(SEED), dict[str, Architecture]()
     while len(found) < RANDOM:
-        one = space.decode(space.sample(rng))
+        one = space.decode(space.draw(rng))
         found.setdefault(one.arch_id, one)
     return list(found.values())
 

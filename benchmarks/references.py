@@ -33,8 +33,8 @@ def _session(device_spec: str, out: Path, seed: int) -> dict[str, list[float]]:
     """Return q20, median and latency_ms of every network of one session, and the q20 of the references."""
     rng = np.random.default_rng(0)
     fashion, imagenet = open_space("mobilenetv3", "fashion"), open_space("mobilenetv3", "imagenet", (160, 224))
-    networks = {f"small{i}": fashion.decode(fashion.sample(rng)) for i in range(_SMALL)}
-    networks |= {f"large{i}": imagenet.decode(imagenet.sample(rng)) for i in range(_LARGE)}
+    networks = {f"small{i}": fashion.decode(fashion.draw(rng)) for i in range(_SMALL)}
+    networks |= {f"large{i}": imagenet.decode(imagenet.draw(rng)) for i in range(_LARGE)}
     networks |= {f"mobilenet:{name}": named_network(name, px) for name, px in _MOBILENETS}
     with Store(out / FILE_NAME, COMPONENTS) as store, OnDevice(device_spec, store) as device:
         artifacts = {name: write_network(one, out, device.model_format) for name, one in networks.items()}

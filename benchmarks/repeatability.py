@@ -121,7 +121,7 @@ def _networks() -> dict[str, Architecture]:
     found = {"mobilenetv3-large": named_network("mobilenetv3-large", 224)}
     found |= {name: named_network(name, 224) for name in ("mobilenetv2",)}
     while len(found) < NETWORKS:
-        found[f"sample{len(found)}"] = space.decode(space.sample(rng))
+        found[f"sample{len(found)}"] = space.decode(space.draw(rng))
     return found
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
-from mnas.architecture import block_from_json
+from mnas.architecture import block_from_json, block_to_json
 from mnas.jsonio import sha256_json
 from mnas.segments import Segment
 
 
 def segment_to_json(segment: Segment) -> dict[str, Any]:
-    """Return a segment as JSON: role, input shape and every field of its blocks."""
+    """Return a segment as JSON: role, input shape and the fields of its blocks."""
     return {
         "role": segment.role,
         "in_shape_chw": list(segment.in_shape_chw),
-        "blocks": [asdict(block) for block in segment.blocks],
+        "blocks": [block_to_json(block) for block in segment.blocks],
     }
 
 

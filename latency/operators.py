@@ -36,6 +36,8 @@ _OTHER_OPS: dict[str, OperatorKind] = {
     "concat": "concat",
     "slice": "rearrange",
     "shuffle": "rearrange",
+    "maxpool": "max_pool",
+    "avgpool": "average_pool",
 }
 
 
@@ -102,6 +104,8 @@ def operators_of(layers: Sequence[LayerSpec]) -> tuple[Operator, ...]:
     squeezed = {layer.inputs[0] for layer in layers if layer.op == "scale"}
     found: list[Operator] = []
     for layer in layers:
+        if layer.op == "flatten":  # nothing is computed or moved
+            continue
         found.append(_operator(layer, is_squeeze=layer.op == "pool" and layer.inputs[0] in squeezed))
         if layer.activation not in _FUSED_ACTIVATIONS:
             channels, pixels = layer.out_shape_chw[0], _pixels(layer.out_shape_chw)

@@ -24,6 +24,7 @@ def canonical(segment: Segment) -> Segment:
     blocks, shape = [], segment.in_shape_chw
     for block in segment.blocks:
         is_plain = block.op == "mbconv" and block.mid_channels == shape[0] and not block.se_channels
+        is_plain &= not block.always_expands
         blocks.append(replace(block, op="sepconv", mid_channels=0) if is_plain else block)
         shape = _after(block, shape)
     return replace(segment, blocks=tuple(blocks))

@@ -113,7 +113,7 @@ class LutPlan:
         wanted = settings.calibration + settings.validation
         drawn: dict[Genome, None] = {}
         for _ in range(100 * wanted):
-            drawn.setdefault(self.space.sample(rng))
+            drawn.setdefault(self.space.draw(rng))
             if len(drawn) == settings.validation + _CHOICE * settings.calibration:
                 break
         if len(drawn) >= wanted:

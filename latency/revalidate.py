@@ -136,7 +136,7 @@ def _judged(
 def _draw(space: SearchSpace, used: set[str], count: int, seed: int) -> list[Architecture]:
     rng, found = named_rng(seed, "networks to validate on", space.name), dict[str, Architecture]()
     for _ in range(100 * count):
-        architecture = space.decode(space.sample(rng))
+        architecture = space.decode(space.draw(rng))
         if architecture.arch_id not in used:
             found.setdefault(architecture.arch_id, architecture)
         if len(found) == count:

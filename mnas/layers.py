@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mnas.architecture import Architecture, Block
+from mnas.block_layers import append_block
 from mnas.errors import ArchitectureError
 
 Shape = tuple[int, int, int]
@@ -15,7 +16,19 @@ NETWORK_INPUT = -1
 STEM = -1
 """Stage index that marks the stem's blocks; the head's is the number of stages."""
 
-LAYER_OPS = ("conv", "linear", "pool", "add", "scale", "concat", "slice", "shuffle")
+LAYER_OPS = (
+    "conv",
+    "linear",
+    "pool",
+    "maxpool",
+    "avgpool",
+    "add",
+    "scale",
+    "concat",
+    "slice",
+    "shuffle",
+    "flatten",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +38,9 @@ class LayerSpec:
     Attributes:
         index: Position in the tuple.
         name: Unique within the network, e.g. ``stage1.block0.expand``.
-        op: ``conv``, ``linear`` (flattens its input), ``pool`` (global average, keeps 1 x 1), ``add``, ``scale``
-            (features times a 1 x 1 gate), ``concat``, ``slice`` or ``shuffle`` (channels, by ``groups``).
+        op: ``conv``, ``linear`` (flattens its input), ``pool`` (global average, keeps 1 x 1), ``maxpool``, ``avgpool``
+            (over windows; the padding's zeros count in an average and are never a maximum), ``add``, ``scale``
+            (features times a 1 x 1 gate), ``concat``, ``slice``, ``shuffle`` (channels, by ``groups``) or ``flatten``.
         inputs: Indices of the producing layers, -1 for the network's input.
         in_shapes_chw: Shape of each input.
         out_shape_chw: Shape of the output.
@@ -98,15 +112,14 @@ class LayerBuilder:
         groups: int = 1,
         norm: str = "batch",
         activation: str = "none",
+        is_padded: bool = True,
     ) -> int:
-        """Append a convolution padded as torch's ``dilation * (kernel - 1) // 2`` on every side."""
-        channels, height, width = self.shape(source)
+        """Append a convolution padded as torch's ``dilation * (kernel - 1) // 2`` on every side, or not at all."""
+        channels = self.shape(source)[0]
         if channels % groups or out_channels % groups:
             raise _bad_shape(name, (channels, out_channels, groups), "channels must be divisible by groups")
-        pad = dilation * (kernel_size - 1) // 2
-        reach = dilation * (kernel_size - 1) + 1
-        out_h = (height + 2 * pad - reach) // stride + 1
-        out_w = (width + 2 * pad - reach) // stride + 1
+        pad = dilation * (kernel_size - 1) // 2 if is_padded else 0
+        out_h, out_w = self._pixels_behind(source, dilation * (kernel_size - 1) + 1, stride, pad)
         weights = out_channels * (channels // groups) * kernel_size**2
         return self._append(
             name,
@@ -146,6 +159,33 @@ class LayerBuilder:
         """Append a global average pool."""
         return self._append(name, "pool", (source,), (self.shape(source)[0], 1, 1))
 
+    def window_pool(
+        self, name: str, source: int, op: str, kernel_size: int, stride: int, *, is_padded: bool = True
+    ) -> int:
+        """Append a ``maxpool`` or ``avgpool`` over windows, padded like a convolution."""
+        pad = (kernel_size - 1) // 2 if is_padded else 0
+        pixels = self._pixels_behind(source, kernel_size, stride, pad)
+        return self._append(
+            name,
+            op,
+            (source,),
+            (self.shape(source)[0], *pixels),
+            kernel_size=kernel_size,
+            stride=stride,
+            padding_tlbr=(pad, pad, pad, pad),
+        )
+
+    def flatten(self, name: str, source: int) -> int:
+        """Append a change of the shape from 1 x 1 pixels to none."""
+        channels, height, width = self.shape(source)
+        if height * width != 1:
+            raise _bad_shape(name, self.shape(source), "only 1 x 1 pixels are flattened")
+        return self._append(name, "flatten", (source,), (channels, 1, 1))
+
+    def _pixels_behind(self, source: int, reach: int, stride: int, pad: int) -> tuple[int, int]:
+        _, height, width = self.shape(source)
+        return (height + 2 * pad - reach) // stride + 1, (width + 2 * pad - reach) // stride + 1
+
     def add(self, name: str, first: int, second: int, activation: str = "none") -> int:
         """Append an element-wise sum of two equal shapes."""
         if self.shape(first) != self.shape(second):
@@ -158,12 +198,13 @@ class LayerBuilder:
             raise _bad_shape(name, (self.shape(features), self.shape(gate)), "the gate must be channels x 1 x 1")
         return self._append(name, "scale", (features, gate), self.shape(features))
 
-    def concat(self, name: str, sources: tuple[int, ...]) -> int:
+    def concat(self, name: str, sources: tuple[int, ...], activation: str = "none") -> int:
         """Append a concatenation along the channels."""
         shapes = [self.shape(source) for source in sources]
         if len({shape[1:] for shape in shapes}) != 1:
             raise _bad_shape(name, shapes, "all inputs must have the same pixels")
-        return self._append(name, "concat", sources, (sum(s[0] for s in shapes), *shapes[0][1:]))
+        channels = sum(shape[0] for shape in shapes)
+        return self._append(name, "concat", sources, (channels, *shapes[0][1:]), activation=activation)
 
     def slice(self, name: str, source: int, start: int, stop: int) -> int:
         """Append a cut of the channels ``start .. stop - 1``; a split is one slice for each output."""
@@ -203,65 +244,6 @@ class LayerBuilder:
         )
         return index
 
-    def append_block(self, block: Block) -> None:
-        """Append one block behind the last layer."""
-        source = self.last
-        if block.op == "conv":
-            self._conv_block(block, source)
-        elif block.op == "sepconv":
-            self._depthwise(block, source)
-            self.conv("project", self.last, block.out_channels, norm=block.norm)
-        elif block.op == "mbconv":
-            self._mbconv(block, source)
-        elif block.op == "pool":
-            if block.out_channels != self.shape(source)[0]:
-                raise _bad_shape(f"{self.prefix}pool", block.out_channels, "a pool keeps its channels")
-            self.pool("pool", source)
-        else:
-            self.linear("linear", source, block.out_channels, block.activation)
-        if block.skip:
-            self.add("add", self.last, source)
-
-    def _conv_block(self, block: Block, source: int) -> None:
-        self.conv(
-            "conv",
-            source,
-            block.out_channels,
-            kernel_size=block.kernel_size,
-            stride=block.stride,
-            dilation=block.dilation,
-            groups=block.groups,
-            norm=block.norm,
-            activation=block.activation,
-        )
-
-    def _depthwise(self, block: Block, source: int) -> None:
-        channels = self.shape(source)[0]
-        self.conv(
-            "depthwise",
-            source,
-            channels,
-            kernel_size=block.kernel_size,
-            stride=block.stride,
-            dilation=block.dilation,
-            groups=channels,
-            norm=block.norm,
-            activation=block.activation,
-        )
-
-    def _mbconv(self, block: Block, source: int) -> None:
-        inner = source
-        if block.mid_channels != self.shape(source)[0]:
-            inner = self.conv("expand", source, block.mid_channels, norm=block.norm, activation=block.activation)
-        self._depthwise(block, inner)
-        if block.se_channels:
-            features = self.last
-            pooled = self.pool("se_pool", features)
-            squeeze = self.conv("se_reduce", pooled, block.se_channels, norm="none", activation=block.se_activation)
-            gate = self.conv("se_expand", squeeze, block.mid_channels, norm="none", activation=block.se_gate)
-            self.scale("se_scale", features, gate)
-        self.conv("project", self.last, block.out_channels, norm=block.norm)
-
 
 def layers_of_blocks(blocks: tuple[Block, ...], input_shape_chw: Shape) -> tuple[LayerSpec, ...]:
     """Walk a chain of blocks that need not be a whole network, e.g. one block of a latency table.
@@ -272,7 +254,7 @@ def layers_of_blocks(blocks: tuple[Block, ...], input_shape_chw: Shape) -> tuple
     builder = LayerBuilder(input_shape_chw)
     for position, block in enumerate(blocks):
         builder.block, builder.prefix = (0, position), f"block{position}."
-        builder.append_block(block)
+        append_block(builder, block)
     return tuple(builder.layers)
 
 
@@ -289,5 +271,5 @@ def layers_of(architecture: Architecture) -> tuple[LayerSpec, ...]:
     for name, stage, blocks in groups:
         for position, block in enumerate(blocks):
             builder.block, builder.prefix = (stage, position), f"{name}.block{position}."
-            builder.append_block(block)
+            append_block(builder, block)
     return tuple(builder.layers)

@@ -86,6 +86,12 @@ class LayerModule(nn.Module):
                 return cast(torch.Tensor, self.parts[_key(layer)](first.flatten(1)))
             case "pool":
                 return first.mean((2, 3), keepdim=True)
+            case "maxpool":
+                return functional.max_pool2d(first, layer.kernel_size, layer.stride, layer.padding_tlbr[0])
+            case "avgpool":
+                return functional.avg_pool2d(first, layer.kernel_size, layer.stride, layer.padding_tlbr[0])
+            case "flatten":
+                return first.flatten(1)
             case "add":
                 return first + inputs[1]
             case "scale":

@@ -46,8 +46,18 @@ class SearchSpace(Protocol):
     def size(self) -> int:
         """Return how many distinct architectures it holds."""
 
+    def unrank(self, number: int) -> Genome:
+        """Return the canonical genome of one of the architectures ``0 .. size - 1``; each has one number.
+
+        Raises:
+            SpaceError: ``SPC02``: there are not so many.
+        """
+
     def sample(self, rng: np.random.Generator) -> Genome:
-        """Draw a canonical genome, every gene uniformly."""
+        """Draw a canonical genome, every architecture as likely as any other."""
+
+    def draw(self, rng: np.random.Generator) -> Genome:
+        """Draw a canonical genome, every gene uniformly: shallow and deep networks come alike often."""
 
     def canonical(self, genome: Genome) -> Genome:
         """Return the one genome that stands for the same architecture as ``genome``.

@@ -88,6 +88,6 @@ def set_goal(space: SearchSpace, table: LatencyTable, asked_ms: float | None, se
     target = asked_ms
     if target is None:
         rng = named_rng(seed, "median latency of the space")
-        draws = table.estimate([space.decode(space.sample(rng)) for _ in range(_MEDIAN_OF)])
+        draws = table.estimate([space.decode(space.draw(rng)) for _ in range(_MEDIAN_OF)])
         target = float(np.median([estimate.ms for estimate in draws]))
     return Goal(target, "median" if asked_ms is None else "asked", least, greatest, (1 - 1 / classes, greatest))

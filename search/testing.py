@@ -10,8 +10,8 @@ import numpy as np
 
 from mnas.jsonio import sha256_json
 from mnas.space import Genome, SearchSpace
-from mnas.spaces.choices import MobileNetV3Choices, StageChoices
-from mnas.spaces.mobilenetv3 import MobileNetV3Space
+from mnas.spaces.mobilenetv3 import mobilenetv3
+from mnas.spaces.staged import StagedSpace
 from search.accuracy.jobs import TrainingJob, TrainingOutcome
 from search.algorithms.algorithm import Algorithm, FloatArray
 from search.events import EventLog
@@ -108,25 +108,20 @@ class ShortTraining(InProcessExecutor):
         return job.function(given)
 
 
-def tiny_space(*, kernels: tuple[int, ...] = (3, 5), widths: tuple[float, ...] = (0.5, 1.0)) -> MobileNetV3Space:
+def tiny_space(*, kernels: tuple[int, ...] = (3, 5), widths: tuple[float, ...] = (0.5, 1.0)) -> StagedSpace:
     """Return a space of one stage that can be enumerated: 2 resolutions x widths x (kernels + kernels squared)."""
-    return MobileNetV3Space(
-        MobileNetV3Choices(
-            preset="tiny",
+    layer = {"kernels": kernels, "expands": (3,), "depths": (1, 2)}
+    return StagedSpace(
+        mobilenetv3(
+            "tiny",
+            ((24, 2, "relu"),),
+            layer=layer,
+            stem_stride=1,
+            head_conv=32,
             in_channels=1,
             classes=10,
             resolutions_px=(8, 12),
             widths=widths,
-            kernels=kernels,
-            expands=(3,),
-            se_ratios=(0.0,),
-            depths=(1, 2),
-            stem_channels=16,
-            stem_stride=1,
-            stem_block=False,
-            stages=(StageChoices(24, 2, "relu"),),
-            head_conv=32,
-            head_linear=0,
         )
     )
 

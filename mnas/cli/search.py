@@ -175,7 +175,7 @@ def _training_plan(config: StudyConfig, space: SearchSpace, workers: int) -> dic
     is_small = config.training == "small"
     proxy, final = (schedule_for(config.data, purpose, is_small=is_small) for purpose in ("proxy", "final"))
     rng = np.random.default_rng(0)
-    mmacs = np.mean([total_macs(layers_of(space.decode(space.sample(rng)))) for _ in range(50)]) / 1e6
+    mmacs = np.mean([total_macs(layers_of(space.decode(space.draw(rng)))) for _ in range(50)]) / 1e6
     trainings = config.finalists * config.finalist_seeds
     images = config.budget * _images(proxy) + trainings * _images(final)
     ms = images * (_MS_PER_IMAGE + _MS_PER_IMAGE_AND_MMAC * mmacs)

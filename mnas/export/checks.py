@@ -9,7 +9,7 @@ from mnas.layers import NETWORK_INPUT, LayerSpec
 from mnas.weights import LayerWeights, Weights, weight_shape
 
 KNOWN_ACTIVATIONS = frozenset({"none", "relu", "relu6", "hswish", "hsigmoid", "sigmoid", "swish"})
-_NEEDS_IMAGE = frozenset({"conv", "pool", "scale", "shuffle"})
+_NEEDS_IMAGE = frozenset({"conv", "pool", "maxpool", "avgpool", "scale", "shuffle"})
 
 
 def _refuse(layer: LayerSpec | str, value: object, why: str) -> ExportError:
@@ -45,7 +45,7 @@ def flat_outputs(layers: tuple[LayerSpec, ...]) -> Mapping[int, bool]:
         behind = {flat[source] for source in layer.inputs}
         if len(behind) > 1 or (True in behind and layer.op in _NEEDS_IMAGE):
             raise _refuse(layer, layer.inputs, "behind a linear layer a tensor has no pixels any more")
-        flat[index] = layer.op == "linear" or True in behind
+        flat[index] = layer.op in ("linear", "flatten") or True in behind
     return flat
 
 

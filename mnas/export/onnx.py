@@ -143,6 +143,19 @@ class _Graph:
             source = f"{layer.name}/flat"
         self.node("Gemm", [source, *self._weights_of(layer)], out, transB=1)
 
+    def window_pool(self, layer: LayerSpec, inputs: list[str], out: str) -> None:
+        """Append ``MaxPool``, or ``AveragePool`` that counts the padding's zeros."""
+        counted = {"count_include_pad": 1} if layer.op == "avgpool" else {}
+        self.node(
+            "AveragePool" if counted else "MaxPool",
+            inputs,
+            out,
+            kernel_shape=[layer.kernel_size] * 2,
+            strides=[layer.stride] * 2,
+            pads=list(layer.padding_tlbr),
+            **counted,
+        )
+
     def slice(self, layer: LayerSpec, inputs: list[str], out: str) -> None:
         """Append ``Slice`` along the channels."""
         start, stop = layer.channel_range
@@ -175,6 +188,9 @@ _OPERATORS: dict[str, Callable[[_Graph, LayerSpec, list[str], str], None]] = {
     "conv": _Graph.conv,
     "linear": _Graph.linear,
     "pool": _plain("GlobalAveragePool"),
+    "maxpool": _Graph.window_pool,
+    "avgpool": _Graph.window_pool,
+    "flatten": _plain("Flatten", axis=1),
     "add": _plain("Add"),
     "scale": _plain("Mul"),
     "concat": _plain("Concat", axis=1),

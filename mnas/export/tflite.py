@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 from mnas.export.artifact import WRITER_VERSION
 from mnas.export.checks import flat_outputs, layer_weights
 from mnas.export.tflite_graph import TFLiteGraph
-from mnas.layers import NETWORK_INPUT, LayerSpec
+from mnas.layers import LAYER_OPS, NETWORK_INPUT, LayerSpec
 from mnas.weights import Weights
 
 INPUT_NAME = "input"
@@ -28,7 +28,10 @@ _FUSED = {
     "relu": schema.ActivationFunctionType.RELU,
     "relu6": schema.ActivationFunctionType.RELU6,
 }
-_FUSING_OPS = frozenset({"conv", "linear", "add", "scale"})
+_FUSING_OPS = frozenset({"conv", "linear", "maxpool", "avgpool", "add", "scale"})
+_NON_NEGATIVE = frozenset({"relu", "relu6", "hsigmoid", "sigmoid"})
+_KEEPS_SIGN = frozenset({"pool", "maxpool", "avgpool", "add", "concat", "slice", "shuffle"})
+_LOWEST = float(np.finfo(np.float32).min)
 _GROUPED_CONV_VERSION = 6
 _DILATED_DEPTHWISE_VERSION = 2
 
@@ -83,6 +86,7 @@ class _Writer:
         # The first layer of a topological order can read nothing but the network's input.
         channels, height, width = layers[0].in_shapes_chw[0]
         self.tensors = {NETWORK_INPUT: self.graph.tensor(INPUT_NAME, (1, height, width, channels))}
+        self._non_negative: set[int] = set()
 
     def append(self, layer: LayerSpec) -> None:
         """Append a layer's operators; its activation is fused where TFLite can, else it follows."""
@@ -96,6 +100,9 @@ class _Writer:
             self._activate(layer, before, after)
             before = after
         self.tensors[layer.index] = before
+        keeps_sign = layer.op in _KEEPS_SIGN and self._non_negative.issuperset(layer.inputs)
+        if layer.activation in _NON_NEGATIVE or (layer.activation == "none" and keeps_sign):
+            self._non_negative.add(layer.index)
 
     def _tensor(self, layer: LayerSpec, name: str) -> int:
         channels, height, width = layer.out_shape_chw
@@ -148,13 +155,43 @@ class _Writer:
             options = schema.Conv2DOptionsT(**common)
             self.graph.operator("CONV_2D", [source, weight, bias], out, options, version=version)
 
-    def _pad(self, layer: LayerSpec, source: int) -> int:
+    def window_pool(self, layer: LayerSpec, inputs: list[int], out: int) -> None:
+        """Append ``MAX_POOL_2D`` or ``AVERAGE_POOL_2D``, behind a ``PAD``.
+
+        ``SAME`` would leave the padding out of an average. For a maximum the padding must never win: zero does not
+        where nothing is negative, else it is the lowest number (``PADV2``, which XNNPACK does not take over).
+        """
+        is_max = layer.op == "maxpool"
+        same = is_max and any(layer.padding_tlbr) and same_padding_is_torchs(layer)
+        source = inputs[0]
+        if any(layer.padding_tlbr) and not same:
+            is_lowest = is_max and layer.inputs[0] not in self._non_negative
+            source = self._pad(layer, source, _LOWEST if is_lowest else 0.0)
+        options = schema.Pool2DOptionsT(
+            padding=schema.Padding.SAME if same else schema.Padding.VALID,
+            strideW=layer.stride,
+            strideH=layer.stride,
+            filterWidth=layer.kernel_size,
+            filterHeight=layer.kernel_size,
+            fusedActivationFunction=_FUSED.get(layer.activation, _FUSED["none"]),
+        )
+        self.graph.operator("MAX_POOL_2D" if is_max else "AVERAGE_POOL_2D", [source], out, options)
+
+    def flatten(self, layer: LayerSpec, inputs: list[int], out: int) -> None:
+        """Append ``RESHAPE``."""
+        self._reshape(inputs[0], out, (1, layer.out_shape_chw[0]))
+
+    def _pad(self, layer: LayerSpec, source: int, value: float = 0.0) -> int:
         channels, height, width = layer.in_shapes_chw[0]
         top, left, bottom, right = layer.padding_tlbr
         amounts = np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32)
         padded = self.graph.tensor(f"{layer.name}/pad", (1, height + top + bottom, width + left + right, channels))
         constant = self.graph.constant(f"int32/pad_{top}_{left}_{bottom}_{right}", amounts)
-        self.graph.operator("PAD", [source, constant], padded, schema.PadOptionsT())
+        if value:
+            filling = self.graph.scalar("lowest", value)
+            self.graph.operator("PADV2", [source, constant, filling], padded, schema.PadV2OptionsT())
+        else:
+            self.graph.operator("PAD", [source, constant], padded, schema.PadOptionsT())
         return padded
 
     def linear(self, layer: LayerSpec, inputs: list[int], out: int) -> None:
@@ -207,5 +244,5 @@ class _Writer:
 
 
 _OPERATORS: dict[str, Callable[[_Writer, LayerSpec, list[int], int], None]] = {
-    op: getattr(_Writer, op) for op in ("conv", "linear", "pool", "add", "scale", "concat", "slice", "shuffle")
+    op: getattr(_Writer, "window_pool" if op in ("maxpool", "avgpool") else op) for op in LAYER_OPS
 }

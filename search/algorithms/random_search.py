@@ -18,7 +18,7 @@ def draw_new(space: SearchSpace, rng: np.random.Generator, count: int, seen: set
     for _ in range(count * _TRIES_PER_GENOME):
         if len(found) == count:
             break
-        genome = space.sample(rng)
+        genome = space.draw(rng)
         if genome not in seen:
             found.setdefault(genome)
     return list(found)
