@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from types import TracebackType
 
 from mnas.errors import LutError, StoreError
+from mnas.heartbeat import Heartbeat
 from mnas.liveness import is_alive, process_token
 from mnas.store import Store
-
-_BEAT_S = 5.0
 
 
 class BuildLock:
@@ -29,8 +27,7 @@ class BuildLock:
         self._store = store
         self._identity = identity
         self._token = process_token()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="table-heartbeat", daemon=True)
+        self._heartbeat = Heartbeat(self._beat, "table-heartbeat")
 
     def __enter__(self) -> BuildLock:
         with self._store.transaction() as sql:
@@ -48,14 +45,13 @@ class BuildLock:
             sql.execute(
                 "INSERT OR REPLACE INTO lut_builder VALUES (?, ?, ?)", (self._identity, self._token, time.time())
             )
-        self._thread.start()
+        self._heartbeat.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        self._thread.join()
+        self._heartbeat.stop()
         # On a full disk the row stays; it frees the table all the same, since nobody of that name lives any more.
         with contextlib.suppress(StoreError):
             self._store.execute(
@@ -63,12 +59,10 @@ class BuildLock:
             )
 
     def _beat(self) -> None:
-        while not self._stop.wait(_BEAT_S):
-            with contextlib.suppress(StoreError):  # a locked store or a full disk may have passed by the next beat
-                self._store.execute(
-                    "UPDATE lut_builder SET heartbeat_s = ? WHERE identity = ? AND holder = ?",
-                    (time.time(), self._identity, self._token),
-                )
+        self._store.execute(
+            "UPDATE lut_builder SET heartbeat_s = ? WHERE identity = ? AND holder = ?",
+            (time.time(), self._identity, self._token),
+        )
 
 
 def builders(store: Store) -> dict[str, str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
 from types import TracebackType
 
-from mnas.errors import StoreError, StudyError
+from mnas.errors import StudyError
+from mnas.heartbeat import Heartbeat
 from mnas.liveness import is_alive, process_token
 from mnas.store import Store
-
-_BEAT_S = 5.0
 
 
 class Driver:
@@ -29,8 +26,7 @@ class Driver:
         self._store = store
         self._study_id = study_id
         self._token = process_token()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="study-heartbeat", daemon=True)
+        self._heartbeat = Heartbeat(lambda: self._write(self._token), "study-heartbeat")
 
     def __enter__(self) -> Driver:
         with self._store.transaction() as sql:
@@ -47,14 +43,13 @@ class Driver:
                 "UPDATE study SET driver = ?, heartbeat_s = ? WHERE study_id = ?",
                 (self._token, time.time(), self._study_id),
             )
-        self._thread.start()
+        self._heartbeat.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        self._thread.join()
+        self._heartbeat.stop()
         self._write("")
 
     def _write(self, token: str) -> None:
@@ -63,8 +58,3 @@ class Driver:
             "UPDATE study SET driver = ?, heartbeat_s = ? WHERE study_id = ? AND driver = ?",
             (token, time.time(), self._study_id, self._token),
         )
-
-    def _beat(self) -> None:
-        while not self._stop.wait(_BEAT_S):
-            with contextlib.suppress(StoreError):  # a locked store or a full disk may have passed by the next beat
-                self._write(self._token)

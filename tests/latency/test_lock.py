@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from latency import lock as lock_module
 from latency.builder import LutBuilder
 from latency.lock import BuildLock, builders
 from latency.table import list_tables
+from mnas import heartbeat
 from mnas.errors import LutError, StoreError
 from mnas.store import Store
 
@@ -102,7 +102,7 @@ def test_a_builder_on_another_machine_lives_by_its_heartbeat(store, age_s, is_re
 
 
 def test_it_beats_while_it_is_held(store, monkeypatch):
-    monkeypatch.setattr(lock_module, "_BEAT_S", 0.01)
+    monkeypatch.setattr(heartbeat, "_BEAT_S", 0.01)
 
     def beat():
         return store.query("SELECT heartbeat_s FROM lut_builder")[0][0]
