@@ -152,6 +152,7 @@ def write_references(folder: Path, model_format: str) -> dict[str, ModelArtifact
             folder / f"reference-{name}{SUFFIXES[model_format]}",
             model_format=model_format,
             input_shape_chw=network.input_shape_chw,
+            outlasts_power=False,
         )
     return references
 

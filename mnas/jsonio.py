@@ -44,8 +44,13 @@ def sha256_json(value: Any) -> str:
     return sha256_text(canonical_json(value))
 
 
-def write_bytes_atomic(path: Path, data: bytes) -> None:
+def write_bytes_atomic(path: Path, data: bytes, *, outlasts_power: bool = True) -> None:
     """Write a file through a temporary name in the same folder, so that no reader sees half of it.
+
+    Args:
+        path: The file; its folder is made when missing.
+        data: All of it.
+        outlasts_power: Wait until the disk has it. Files that are made anew at any time need not wait.
 
     Raises:
         OSError: The folder cannot be made or written.
@@ -55,8 +60,9 @@ def write_bytes_atomic(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if outlasts_power:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

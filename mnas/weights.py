@@ -48,7 +48,10 @@ def random_weights(layers: Iterable[LayerSpec], rng: np.random.Generator) -> dic
         if layer.op in ("conv", "linear"):
             shape = weight_shape(layer)
             bound = np.float32((6.0 / np.prod(shape[1:])) ** 0.5)
-            weight = (rng.random(shape, dtype=np.float32) * 2 - 1) * bound
+            weight = rng.random(shape, dtype=np.float32)
+            weight *= 2  # in place: for a whole network, fresh pages would take longer than the numbers
+            weight -= 1
+            weight *= bound
             bias = (rng.random(shape[0], dtype=np.float32) - np.float32(0.5)) * np.float32(0.2)
             weights[layer.index] = LayerWeights(weight, bias)
     return weights

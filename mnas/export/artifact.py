@@ -57,15 +57,24 @@ def save_artifact(
     model_format: str,
     input_shape_chw: tuple[int, int, int],
     arch_id: str = "",
+    outlasts_power: bool = True,
 ) -> ModelArtifact:
     """Write a model's bytes whole or not at all and describe the file.
+
+    Args:
+        data: The model.
+        path: Where it goes.
+        model_format: ``onnx``, ``tflite`` or ``pt2``.
+        input_shape_chw: What it is fed.
+        arch_id: Of the architecture, or "" for a fragment.
+        outlasts_power: As for `mnas.jsonio.write_bytes_atomic`.
 
     Raises:
         OSError: The folder cannot be written.
     """
     channels, height, width = input_shape_chw
     shape = (1, height, width, channels) if model_format == "tflite" else (1, channels, height, width)
-    write_bytes_atomic(path, data)
+    write_bytes_atomic(path, data, outlasts_power=outlasts_power)
     return ModelArtifact(
         path=path,
         format=model_format,

@@ -45,7 +45,9 @@ def write_layers(
     weights = random_weights(layers, named_rng(0, "weights for measuring", len(layers), *shape_chw))
     data = _bytes_of(layers, weights, model_format)
     path = folder / f"{arch_id or sha256_json([repr(layers)])}{SUFFIXES[model_format]}"
-    return save_artifact(data, path, model_format=model_format, input_shape_chw=shape_chw, arch_id=arch_id)
+    return save_artifact(
+        data, path, model_format=model_format, input_shape_chw=shape_chw, arch_id=arch_id, outlasts_power=False
+    )
 
 
 def _bytes_of(layers: tuple[LayerSpec, ...], weights: Weights, model_format: str) -> bytes:
