@@ -155,7 +155,7 @@ def emit_all(results: Sequence[Result], output_format: Format, file: Path | None
     write_result(render_all(results, output_format), file)
 
 
-def write_result(text: str, file: Path | None) -> None:
+def write_result(text: str, file: Path | None, option: str = "-o") -> None:
     """Write a text that is the result like `emit` writes one.
 
     Raises:
@@ -176,7 +176,11 @@ def write_result(text: str, file: Path | None) -> None:
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise ConfigError(
-            "CFG07", "the result cannot be written there", value=str(file), why=why, fix="name another file with -o"
+            "CFG07",
+            "the result cannot be written there",
+            value=str(file),
+            why=why,
+            fix=f"name another file with {option}",
         ) from error
 
 

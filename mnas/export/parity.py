@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from mnas.export.litert import load_interpreter_class
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.utils.hooks import RemovableHandle
 
 Image = npt.NDArray[np.float32]
 Outputs = npt.NDArray[np.float64]
@@ -205,7 +206,8 @@ def settle_batch_norm(module: nn.Module, input_shape_chw: tuple[int, int, int], 
     """Set every batch norm's statistics by one forward pass over random images; the mode is left as it was.
 
     A freshly built network normalises nothing (mean 0, variance 1), so its outputs may vanish, explode or hardly
-    depend on the input: parity on such a network would prove little.
+    depend on the input: parity on such a network would prove little. One without any batch norm gets the biases of
+    its convolutions instead, so that each gives a mean of zero: else the same means rule every image's output.
     """
     import torch
 
@@ -217,9 +219,25 @@ def settle_batch_norm(module: nn.Module, input_shape_chw: tuple[int, int, int], 
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
+    centred = [] if norms else _centre_convolutions(module)
     with torch.no_grad():
         module(torch.from_numpy(parity_inputs(input_shape_chw, images, seed)))
+    for handle in centred:
+        handle.remove()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     for part, training in was_training.items():
         part.training = training
+
+
+def _centre_convolutions(module: nn.Module) -> list[RemovableHandle]:
+    """Make the next forward pass set each convolution's bias, and go on with what it then gives."""
+    import torch
+
+    def centre(part: nn.Module, _: object, output: torch.Tensor) -> torch.Tensor:
+        mean = output.mean((0, 2, 3))
+        cast(torch.Tensor, part.bias).sub_(mean)
+        return output - mean[:, None, None]
+
+    convolutions = [part for part in module.modules() if isinstance(part, torch.nn.Conv2d) and part.bias is not None]
+    return [part.register_forward_hook(centre) for part in convolutions]

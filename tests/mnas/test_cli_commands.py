@@ -58,7 +58,7 @@ def test_every_format_holds_the_same_rows(outputs, capsys, name):
     assert lines
     assert document["schema_version"] == 1
     assert all(list(line) == table[0] for line in lines)
-    assert [[str(cell) for cell in line.values()] for line in lines] == table[1:]
+    assert [["" if cell is None else str(cell) for cell in line.values()] for line in lines] == table[1:]
     assert marked[0] == f"| {' | '.join(table[0])} |"
     assert len(marked) == len(table) + 1
     if "rows" in document:

@@ -48,7 +48,7 @@ def written(blocks, shape):
 
 
 @pytest.mark.parametrize("name", NAMED_NETWORKS)
-@pytest.mark.parametrize("px", [75, 96])
+@pytest.mark.parametrize("px", [64, 75])
 def test_a_named_network(name, px):
     architecture = named_network(name, px, 100)
     module = build_module(architecture)

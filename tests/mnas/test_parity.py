@@ -143,6 +143,20 @@ def test_settled_statistics_normalise_and_leave_the_mode():
     np.testing.assert_allclose(out.std((0, 2, 3)), 1, atol=1e-2)
 
 
+def test_a_network_without_batch_norm_is_centred_and_then_moves():
+    module = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    module.train()
+    before = check_parity(run_torch(module), run_torch(module), (3, 40, 40), seed=1)
+    module.train()
+    settle_batch_norm(module, (3, 40, 40), 7)
+    assert all(part.training for part in module)
+    images = parity_inputs((3, 40, 40), 32, 7)
+    for end in (1, 3):  # behind each convolution, before what follows it
+        np.testing.assert_allclose(run_torch(module[:end])(images).mean((0, 2, 3)), 0, atol=1e-5)
+    after = check_parity(run_torch(module), run_torch(module), (3, 40, 40), seed=1)
+    assert after.moves > before.moves
+
+
 def test_settling_is_reproducible():
     def settled(seed):
         torch.manual_seed(0)
