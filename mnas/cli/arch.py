@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mnas.cli.arch_sample import sample
 from mnas.cli.options import FileOption, FormatOption
 from mnas.cli.output import Format, Result, emit
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from mnas.layers import LayerSpec
 
 app = typer.Typer(help="List and show named networks.", no_args_is_help=True)
+app.command("sample")(sample)
 _COLUMNS = ("layer", "op", "in", "out", "k", "s", "groups", "activation", "MACs", "params")
 
 
