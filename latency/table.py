@@ -102,7 +102,7 @@ class LatencyTable:
         self.filled_in = filled_in
         self.origin = origin
         self._block_params: dict[Segment, int] = {}
-        self._populations: dict[str, GenomeLatencies] = {}
+        self._populations: dict[SearchSpace, GenomeLatencies] = {}
 
     @property
     def device_key(self) -> str:
@@ -230,10 +230,9 @@ class LatencyTable:
 
     def over(self, space: SearchSpace) -> GenomeLatencies:
         """Return the table's latencies of a space's genomes, vectorised; made at the first call and kept."""
-        name = f"{space.name} {space.cardinalities}"
-        if name not in self._populations:
-            self._populations[name] = GenomeLatencies(self, space)
-        return self._populations[name]
+        if space not in self._populations:
+            self._populations[space] = GenomeLatencies(self, space)
+        return self._populations[space]
 
     def estimate_genomes(self, space: SearchSpace, genomes: Any) -> FloatArray:
         """Return the latency of each genome in milliseconds, shape (genomes,).

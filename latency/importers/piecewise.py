@@ -98,10 +98,9 @@ class PiecewiseTable(LatencyTable):
         Raises:
             LutError: ``LUT02``: as `joined`; what a space can reach must be there before anything is looked up.
         """
-        name = f"{space.name} {space.cardinalities}"
-        if name not in self._populations:
-            self._populations[name] = self.joined(list(space.segments())).over(space)
-        return self._populations[name]
+        if space not in self._populations:
+            self._populations[space] = self.joined(list(space.segments())).over(space)
+        return self._populations[space]
 
 
 def _sum(entries: Sequence[LutEntry]) -> LutEntry:

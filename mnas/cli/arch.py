@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mnas.cli.arch_sample import sample
 from mnas.cli.options import FileOption, FormatOption, QuietOption
 from mnas.cli.output import Format, Result, emit, say, write_result
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mnas.networks.named import NetworkFacts
 
 app = typer.Typer(help="List and show named networks.", no_args_is_help=True)
+app.command("sample")(sample)
 _COLUMNS = ("layer", "op", "in", "out", "k", "s", "groups", "activation", "MACs", "params")
 _LIST_COLUMNS = ("name", "params", "MACs (M)", "reported top-1 %", "reported ms", "phone", "source")
 _LIST_NOTE = "Reported figures are those of the sources; mnas arch show NAME says where they stand and what was timed."

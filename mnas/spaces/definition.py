@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mnas.architecture import ACTIVATIONS
 
@@ -15,8 +15,15 @@ _EXPANDING = ("mbconv", "ghost")
 AXES = ("ops", "kernels", "expands", "se_ratios", "skips", "activations", "dilations", "groups")
 """Choices of a layer, in the order of their genes."""
 
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("must be odd: the padding of an even kernel is not symmetric")
+    return value
+
+
 Positive = Annotated[int, Field(ge=1, le=65_536)]
-Odd = Annotated[int, Field(ge=1, le=31, multiple_of=1)]
+Odd = Annotated[int, Field(ge=1, le=31), AfterValidator(_odd)]
 Factor = Annotated[float, Field(gt=0, le=64, allow_inf_nan=False)]
 Activation = Literal["none", "relu", "relu6", "hswish", "hsigmoid", "sigmoid", "swish"]
 assert Activation.__args__ == ACTIVATIONS  # type: ignore[attr-defined]
@@ -73,7 +80,7 @@ class StageDefinition(_Model):
         skips: ``identity``, ``pool`` (the input is averaged over 3 x 3, also where it has the stage's stride) or
             ``none``; where the number of channels changes there is never one.
         activations: Of the non-linear layers.
-        dilations: Of the k x k convolutions.
+        dilations: Of the k x k convolutions; a kernel of 1 has none.
         groups: Of the 1 x 1 convolutions of ``shufflev1``.
     """
 
@@ -104,8 +111,6 @@ class StageDefinition(_Model):
             if not found or (found[2] and found[1] not in _EXPANDING):
                 raise ValueError(f"ops holds {op!r}; known are conv, sepconv, mbconv[N], fire, ghost[N], shufflev1, "
                                  "shufflev2")  # fmt: skip
-        if any(kernel % 2 == 0 for kernel in self.kernels):
-            raise ValueError(f"kernels must be odd: {list(self.kernels)}")
         return self
 
 
@@ -149,6 +154,8 @@ class SpaceDefinition(_Model):
             )
         if self.head[-1].op not in ("linear", "flatten"):
             raise ValueError(f"head must end in linear or flatten, not {self.head[-1].op}")
+        if self.head[-1].channels not in (None, self.classes):
+            raise ValueError(f"head must end in the {self.classes} classes, not in {self.head[-1].channels} channels")
         return self
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
 from itertools import product
 
 from mnas.architecture import Block
@@ -37,33 +35,26 @@ class LayerOptions:
     Attributes:
         blocks: Block of each choice, in the order of the choices.
         choices: Distinct block -> the first choice that gives it.
+        numbered: These first choices.
     """
 
     def __init__(
         self, definition: SpaceDefinition, stage: StageDefinition, in_channels: int, out_channels: int, stride: int
     ) -> None:
-        self._axes = free_axes(stage)
-        self.in_channels, self.out_channels = in_channels, out_channels
+        axes = free_axes(stage)
         self.blocks: dict[Choice, Block] = {}
-        for choice in product(*(range(len(getattr(stage, axis))) for axis in self._axes)):
+        for choice in product(*(range(len(getattr(stage, axis))) for axis in axes)):
             picked = {axis: getattr(stage, axis)[0] for axis in AXES}
-            picked |= {axis: getattr(stage, axis)[at] for axis, at in zip(self._axes, choice, strict=True)}
+            picked |= {axis: getattr(stage, axis)[at] for axis, at in zip(axes, choice, strict=True)}
             self.blocks[choice] = make_block(definition, picked, in_channels, out_channels, stride)
         self.choices: dict[Block, Choice] = {}
         for choice, block in self.blocks.items():
             self.choices.setdefault(block, choice)
-
-    @cached_property
-    def distinct(self) -> tuple[Block, ...]:
-        """Each block once."""
-        return tuple(self.choices)
+        self.numbered = tuple(self.choices.values())
 
     def canonical(self, choice: Choice) -> Choice:
         """Return the first choice that gives the same block."""
         return self.choices[self.blocks[choice]]
-
-    def __iter__(self) -> Iterator[Block]:
-        return iter(self.distinct)
 
 
 def make_block(
@@ -91,19 +82,20 @@ def make_block(
         "shufflev1": make_divisible(out_channels / _SHUFFLEV1_BOTTLENECK, definition.divisor),
         "shufflev2": out_channels - out_channels // 2,
     }.get(kind, 0)
+    skip = _skip(kind, str(picked["skips"]), stride, in_channels == out_channels)
+    # The one k x k convolution of a ghost block is the strided one, beside that of its shortcut.
+    has_kernel = kind != "ghost" or stride > 1 or skip["shortcut"] == "conv"
+    kernel_size = picked["kernels"] if has_kernel else 1
     fields: dict[str, object] = {
         "op": kind,
-        "kernel_size": picked["kernels"],
+        "kernel_size": kernel_size,
         "stride": stride,
+        "dilation": picked["dilations"] if kernel_size != 1 else 1,
         "mid_channels": mid,
         "out_channels": out_channels,
         "activation": activation,
-        **_skip(kind, str(picked["skips"]), stride, in_channels == out_channels),
+        **skip,
     }
-    if kind != "ghost" or stride > 1:
-        fields["dilation"] = picked["dilations"]
-    if kind == "ghost" and stride == 1:  # its one k x k convolution is the strided one
-        fields["kernel_size"] = 1 if fields.get("shortcut", "identity") == "identity" else picked["kernels"]
     if kind == "shufflev1":
         fields |= {"groups": picked["groups"], "out_activation": activation}
     features = {"mbconv": mid, "ghost": mid, "sepconv": in_channels, "conv": out_channels}.get(kind, 0)

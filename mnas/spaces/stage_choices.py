@@ -32,12 +32,16 @@ class StageChoices(ABC):
     @cached_property
     def count(self) -> int:
         """Number of distinct fillings."""
-        return sum(self._count_at(depth) for depth in self._distinct_depths)
+        return sum(self._per_depth.values())
+
+    @cached_property
+    def _per_depth(self) -> dict[int, int]:
+        """Number of layers -> number of distinct fillings of so many."""
+        return {depth: self._count_at(depth) for depth in self._distinct_depths}
 
     def filling(self, number: int) -> tuple[int, tuple[Choice, ...]]:
         """Return depth gene and choices, in canonical form, of one of the fillings ``0 .. count - 1``."""
-        for depth in self._distinct_depths:
-            here = self._count_at(depth)
+        for depth, here in self._per_depth.items():
             if number < here:
                 return self.depths.index(depth), self._choices_of(depth, number)
             number -= here
@@ -57,7 +61,7 @@ class StageChoices(ABC):
 
     def reachable(self) -> tuple[tuple[Block, ...], tuple[Block, ...]]:
         """Return every block that can stand in the first layer, and every one in a later layer."""
-        return self.first.distinct, self.others.distinct if max(self.depths) > 1 else ()
+        return tuple(self.first.choices), tuple(self.others.choices) if max(self.depths) > 1 else ()
 
     @abstractmethod
     def blocks(self, depth: int, choices: tuple[Choice, ...]) -> tuple[Block, ...]:
@@ -92,12 +96,11 @@ class OwnChoices(StageChoices):
         return int(len(self.first.choices) * len(self.others.choices) ** (depth - 1))
 
     def _choices_of(self, depth: int, number: int) -> tuple[Choice, ...]:
-        found = []
-        for layer in range(depth - 1, -1, -1):
-            options = self.others if layer else self.first
-            number, at = divmod(number, len(options.choices))
-            found.append(options.choices[options.distinct[at]])
-        return self._filled(found[::-1])
+        first, later, found = self.first.numbered, self.others.numbered, []
+        for _ in range(depth - 1):
+            number, at = divmod(number, len(later))
+            found.append(later[at])
+        return self._filled([first[number], *found])
 
     def _filled(self, choices: list[Choice]) -> tuple[Choice, ...]:
         return (*choices, *[self._nothing] * (max(self.depths) - len(choices)))
@@ -122,14 +125,16 @@ class OwnChoices(StageChoices):
 
     def cheapest(self, first: Cost, other: Cost) -> tuple[float, int, tuple[Choice, ...]]:
         """Return the least cost of a filling, and its genes."""
-        start = min(self.first, key=first)
-        later = min(self.others, key=other) if max(self.depths) > 1 else None
-        each = 0.0 if later is None else other(later)
-        layers = min(self._distinct_depths, key=lambda depth: (depth - 1) * each)
+        start = min(self.first.choices, key=first)
         found = [self.first.choices[start]]
-        if later is not None:
+        layers, cost = 1, first(start)
+        if max(self.depths) > 1:  # else nothing stands in a later layer, and no cost is known of it
+            later = min(self.others.choices, key=other)
+            each = other(later)
+            layers = min(self._distinct_depths, key=lambda depth: (depth - 1) * each)
             found += [self.others.choices[later]] * (layers - 1)
-        return first(start) + (layers - 1) * each, self.depths.index(layers), self._filled(found)
+            cost += (layers - 1) * each
+        return cost, self.depths.index(layers), self._filled(found)
 
 
 class SharedChoices(StageChoices):

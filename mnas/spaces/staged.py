@@ -63,8 +63,12 @@ class StagedSpace(GenomeOperators):
 
     def size(self) -> int:
         """Return how many distinct architectures it holds."""
-        each = sum(self._count_from(0, self._genes.stem_out(width), width) for width in self._genes.widths)
-        return len(self.definition.resolutions_px) * each
+        return len(self.definition.resolutions_px) * sum(self._per_width.values())
+
+    @cached_property
+    def _per_width(self) -> dict[int, int]:
+        """Width gene -> number of networks of that width at one resolution."""
+        return {width: self._count_from(0, self._genes.stem_out(width), width) for width in self._genes.widths}
 
     def unrank(self, number: int) -> Genome:
         """Return the canonical genome of one of the architectures ``0 .. size - 1``; each has one number.
@@ -72,14 +76,17 @@ class StagedSpace(GenomeOperators):
         Raises:
             SpaceError: ``SPC02``: there are not so many.
         """
-        if not 0 <= number < self.size():
-            raise self._not_a_genome(number, f"it holds {self.size()} networks")
-        resolution, number = divmod(number, self.size() // len(self.definition.resolutions_px))
-        for width in self._genes.widths:
-            here = self._count_from(0, self._genes.stem_out(width), width)
+        size = self.size()
+        if not 0 <= number < size:
+            raise self._not_a_genome(number, f"it holds {size} networks")
+        resolution, number = divmod(number, size // len(self.definition.resolutions_px))
+        for width, here in self._per_width.items():
             if number < here:
-                break
+                return self._unrank_at(resolution, width, number)
             number -= here
+        raise AssertionError("the counts of the widths add up to that of a resolution")
+
+    def _unrank_at(self, resolution: int, width: int, number: int) -> Genome:
         genes = [0] * len(self.cardinalities)
         genes[:GLOBAL_GENES] = resolution, width
         channels = self._genes.stem_out(width)
@@ -89,12 +96,14 @@ class StagedSpace(GenomeOperators):
 
     def _unrank_stage(self, stage: int, number: int, channels: int, width: int, genes: list[int]) -> tuple[int, int]:
         outs = self._genes.outs(stage, width)
-        for out in dict.fromkeys(outs):
+        for filters, out in enumerate(outs):
+            if out in outs[:filters]:  # filters that round to the same channels are one
+                continue
             after = self._count_from(stage + 1, out, width)
             fillings = self._genes.fillings(stage, channels, out)
             if number < fillings.count * after:
                 own, number = divmod(number, after)
-                self._genes.write(stage, genes, outs.index(out), *fillings.filling(own))
+                self._genes.write(stage, genes, filters, *fillings.filling(own))
                 return number, out
             number -= fillings.count * after
         raise AssertionError("the counts of a stage add up to those before it")

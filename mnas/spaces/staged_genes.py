@@ -61,6 +61,7 @@ class StagedGenes:
     def __init__(self, definition: SpaceDefinition) -> None:
         self.definition = definition
         self._known: dict[tuple[int, int, int], StageChoices] = {}
+        self._later: dict[tuple[int, int], LayerOptions] = {}
         self._stems: dict[int, tuple[Block, ...]] = {}
         self._outs: dict[tuple[int, int], tuple[int, ...]] = {}
 
@@ -155,9 +156,15 @@ class StagedGenes:
         if key not in self._known:
             fixed, d = self.definition.stages[stage], self.definition
             first = LayerOptions(d, fixed, in_channels, out_channels, fixed.stride)
-            others = LayerOptions(d, fixed, out_channels, out_channels, 1)
-            self._known[key] = stage_choices(fixed, first, others)
+            self._known[key] = stage_choices(fixed, first, self.later_layer(stage, out_channels))
         return self._known[key]
+
+    def later_layer(self, stage: int, channels: int) -> LayerOptions:
+        """Return the options of a stage's layers behind the first; what the stage is fed plays no part."""
+        if (stage, channels) not in self._later:
+            fixed = self.definition.stages[stage]
+            self._later[stage, channels] = LayerOptions(self.definition, fixed, channels, channels, 1)
+        return self._later[stage, channels]
 
     def write(self, stage: int, genes: list[int], filters: int, depth: int, choices: tuple[Choice, ...]) -> None:
         """Write a stage's genes into a genome."""

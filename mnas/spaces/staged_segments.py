@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import product
 
@@ -10,6 +10,7 @@ from mnas.architecture import Block
 from mnas.layers import Shape, layers_of_blocks
 from mnas.segments import Segment
 from mnas.space import Genome, Place
+from mnas.spaces.layer_options import LayerOptions
 from mnas.spaces.stage_choices import StageChoices
 from mnas.spaces.staged_genes import GLOBAL_GENES, StagedGenes
 
@@ -28,12 +29,18 @@ class StagedSegments:
     def _walk(self, px: int, width: int) -> Iterator[tuple[int, Shape, Shape, StageChoices]]:
         """Yield stage, the shapes that its first and its later layers are fed, and its fillings, for all channels."""
         side = self._side_behind_stem(px)
-        sources: tuple[int, ...] = (self._genes.stem_out(width),)
         for stage, fixed in enumerate(self._definition.stages):
-            outs, after = tuple(dict.fromkeys(self._genes.outs(stage, width))), _divided(side, fixed.stride)
-            for source, out in product(sources, outs):
+            after = _divided(side, fixed.stride)
+            for source, out in dict.fromkeys(self._feeds(stage, 0, width)):
                 yield stage, (source, side, side), (out, after, after), self._genes.fillings(stage, source, out)
-            sources, side = outs, after
+            side = after
+
+    def _feeds(self, stage: int, layer: int, width: int) -> Iterable[tuple[int, int]]:
+        """Return the channels into and out of a layer, for each choice of the filters that decide them."""
+        outs = self._genes.outs(stage, width)
+        if layer:
+            return zip(outs, outs, strict=True)
+        return product(self._genes.outs(stage - 1, width) if stage else (self._genes.stem_out(width),), outs)
 
     def _side_behind_stem(self, px: int) -> int:
         return layers_of_blocks(self._genes.stem(0), (self._definition.in_channels, px, px))[-1].out_shape_chw[1]
@@ -86,26 +93,22 @@ class StagedSegments:
 
     def _place(self, stage: int, layer: int, scales: tuple[tuple[int, int], ...]) -> Place:
         """Return the place of a layer; a first one depends on the filters of the stage before, too."""
-        own, fixed = self._genes.layout[1][stage], self._definition.stages[stage]
-        before = self._genes.layout[1][stage - 1].filters if stage and layer == 0 else None
-        known: dict[tuple[int, int, int], tuple[Segment, ...]] = {}
+        genes, own = self._genes, self._genes.layout[1][stage]
+        before = genes.layout[1][stage - 1].filters if stage and layer == 0 else None
+        known: dict[tuple[int, LayerOptions], tuple[Segment, ...]] = {}
         segments: list[Segment | None] = []
         for px, width in scales:
-            side = self._side_before(px, stage if layer == 0 else stage + 1)
-            sources = self._genes.outs(stage - 1, width) if stage and layer == 0 else (self._genes.stem_out(width),)
-            for source, out in product(sources, self._genes.outs(stage, width)):
-                channels = source if layer == 0 else out
-                if (side, channels, out) not in known:
-                    fillings = self._genes.fillings(stage, source, out)
-                    blocks = (fillings.others if layer else fillings.first).blocks.values()
-                    known[side, channels, out] = tuple(
-                        Segment("block", (block,), (channels, side, side)) for block in blocks
-                    )
-                for depth in fixed.depths:
-                    choices = known[side, channels, out]
+            side = self._side_before(px, stage + (layer > 0))
+            for channels, out in self._feeds(stage, layer, width):
+                options = genes.later_layer(stage, out) if layer else genes.fillings(stage, channels, out).first
+                if (side, options) not in known:
+                    shape = (channels, side, side)
+                    known[side, options] = tuple(Segment("block", (one,), shape) for one in options.blocks.values())
+                choices = known[side, options]
+                for depth in self._definition.stages[stage].depths:
                     segments += choices if layer < depth else [None] * len(choices)
-        genes = (0, 1, *_present(before), *_present(own.filters), own.depth, *own.of_layer(layer))
-        return Place(genes, tuple(segments))
+        deciding = (0, 1, *_present(before), *_present(own.filters), own.depth, *own.of_layer(layer))
+        return Place(deciding, tuple(segments))
 
     def cheapest(self, cost: Callable[[Segment], float]) -> Genome:
         """Return the genome whose segments' costs have the least sum; exact, by dynamic programming over channels."""

@@ -7,6 +7,7 @@ from itertools import count
 
 import numpy as np
 import pytest
+from reduced_spaces import cut
 
 from latency import builder as builder_module
 from latency import worker as worker_module
@@ -22,8 +23,8 @@ from mnas.counts import total_macs
 from mnas.errors import ExportError, LutError, StoreError
 from mnas.layers import layers_of
 from mnas.segments import segments_of
-from mnas.spaces.mobilenetv3 import MobileNetV3Space
-from mnas.spaces.presets import MOBILENETV3_PRESETS
+from mnas.spaces import mobilenetv3
+from mnas.spaces.staged import StagedSpace
 
 
 def quiet(what, done, total):
@@ -188,8 +189,7 @@ def test_revalidation_measures_other_networks(store, plan, additive_device):
 
 
 def test_revalidation_takes_no_network_that_the_table_was_fitted_or_validated_on(store, plan, additive_device):
-    choices = MOBILENETV3_PRESETS["digits"]
-    tiny = MobileNetV3Space(replace(choices, resolutions_px=(8,), depths=(1,), stages=choices.stages[:1]))
+    tiny = StagedSpace(cut(mobilenetv3.DIGITS, {"depths": (1,)}, resolutions_px=(8,)))
     table = build(store, additive_device(), LutPlan(tiny, replace(plan.settings, calibration=4, validation=4)))
     with OnDevice(additive_device(), store) as device:
         assert revalidate(store, device, table, tiny, tiny.size() - 8, 1).validation.networks == 8

@@ -1,25 +1,23 @@
 """Populations by genome: the same numbers as one network at a time, and the same refusals."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reduced_spaces import PRESETS, REDUCED
 
 from latency.calibration import Calibration
-from latency.genomes import GenomeIndex
 from latency.testing import made_up_table
 from latency.uncertainty import TableDraws, Uncertainty
 from mnas.errors import LutError, SpaceError
-from mnas.spaces.mobilenetv3 import MobileNetV3Space
-from mnas.spaces.presets import MOBILENETV3_PRESETS, open_space
+from mnas.genome_index import GenomeIndex
+from mnas.spaces.presets import open_space
+from mnas.spaces.staged import StagedSpace
 
-SPACES = {name: open_space("mobilenetv3", name) for name in MOBILENETV3_PRESETS}
-# Two widths that round to the same channels, and a gap in the depths.
-SPACES["odd"] = MobileNetV3Space(
-    replace(MOBILENETV3_PRESETS["digits"], widths=(0.5, 0.55, 1.0), depths=(3, 1), se_ratios=(0.25,))
-)
+# Besides presets of each kind: widths that round to the same channels, filters, gaps in the depths.
+_ODD = ("v3: collapsing widths", "v3: gap in the depths", "own choices and filters", "mnas: filters and skips")
+SPACES = {name: PRESETS[name] for name in ("mobilenetv3/fashion", "mobilenetv3/digits", "mnasnet/digits")}
+SPACES |= {name: StagedSpace(REDUCED[name]) for name in _ODD}
 _WEIGHTS = Calibration("weights", 1.2, 0.3, 2.0, 9, 0.01)
 
 
@@ -55,7 +53,7 @@ def test_a_population_is_estimated_like_its_networks_one_by_one(name, seed):
 
 
 def test_populations_are_empty_or_large_and_their_latencies_differ():
-    space, table = SPACES["fashion"], TABLES["fashion"]
+    space, table = SPACES["mobilenetv3/fashion"], TABLES["mobilenetv3/fashion"]
     assert table.estimate_genomes(space, []).shape == (0,)
     assert table.over(space).sd_ms([]).shape == table.over(space).probability_within([], 1.0).shape == (0,)
     genomes = np.random.default_rng(0).integers(0, space.cardinalities, (500, len(space.cardinalities)))
@@ -64,7 +62,7 @@ def test_populations_are_empty_or_large_and_their_latencies_differ():
 
 @pytest.mark.parametrize("wrong", [-1, 99])
 def test_what_is_no_genome_is_refused(wrong):
-    space, table = SPACES["digits"], TABLES["digits"]
+    space, table = SPACES["mobilenetv3/digits"], TABLES["mobilenetv3/digits"]
     genome = list(space.sample(np.random.default_rng(0)))
     with pytest.raises(SpaceError, match="SPC02"):
         table.estimate_genomes(space, [genome[:-1]])
@@ -89,3 +87,13 @@ def test_missing_entries_are_refused_by_name_and_only_where_they_matter():
     with pytest.raises(LutError, match="LUT02") as caught:
         table.estimate_genomes(space, genomes)
     assert gone.label() in str(caught.value)
+
+
+def test_a_table_keeps_apart_the_parts_of_a_space_that_are_alike_but_for_their_pixels():
+    table = made_up_table(open_space("mobilenetv3", "digits"))
+    small, large = (open_space("mobilenetv3", "digits", (px,)) for px in (8, 16))
+    genome = small.extremes()[0]
+    for space in (small, large, small):
+        (alone,) = table.estimate([space.decode(genome)])
+        assert table.estimate_genomes(space, [genome])[0] == pytest.approx(alone.ms)
+    assert table.over(small) is table.over(small) is not table.over(large)

@@ -1,12 +1,12 @@
 """Probes: they fit, they are shared, and the differences that are taken of them add up to whole networks."""
 
-from dataclasses import replace
 from math import fsum
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reduced_spaces import PRESETS, cut
 
 from latency.key import segment_from_json, segment_key, segment_to_json
 from latency.plan import LutPlan, LutSettings, far_apart
@@ -16,20 +16,21 @@ from mnas.jsonio import sha256_json
 from mnas.layers import layers_of
 from mnas.named_networks import NAMED_NETWORKS, named_network
 from mnas.segments import segments_of
-from mnas.spaces.mobilenetv3 import MobileNetV3Space
-from mnas.spaces.presets import MOBILENETV3_PRESETS, open_space
+from mnas.spaces import mobilenetv3
+from mnas.spaces.presets import open_space
+from mnas.spaces.staged import StagedSpace
 
 FORMATS = ("onnx", "tflite")
 seeds = st.integers(0, 2**32)
 
 
-def drawn(preset, seed):
-    space = open_space("mobilenetv3", preset)
+def drawn(name, seed):
+    space = PRESETS[name]
     return space.decode(space.sample(np.random.default_rng(seed)))
 
 
 networks = st.one_of(
-    st.builds(drawn, st.sampled_from(sorted(MOBILENETV3_PRESETS)), seeds),
+    st.builds(drawn, st.sampled_from(sorted(PRESETS)), seeds),
     st.builds(named_network, st.sampled_from(sorted(NAMED_NETWORKS)), st.sampled_from((65, 96))),
 )
 
@@ -89,9 +90,9 @@ def test_a_fast_probe_is_the_segment_alone():
         assert (parts.main.blocks, parts.main.in_shape_chw, parts.edges) == (segment.blocks, segment.in_shape_chw, ())
 
 
-@pytest.mark.parametrize("preset", MOBILENETV3_PRESETS)
-def test_edges_are_shared(preset):
-    plan = LutPlan(open_space("mobilenetv3", preset), LutSettings())
+@pytest.mark.parametrize("name", PRESETS)
+def test_edges_are_shared(name):
+    plan = LutPlan(PRESETS[name], LutSettings())
     parts = plan.segments.values()
     edges = {edge for one in parts for edge in one.edges}
     assert len(plan.probes) == len(set(plan.probes)) == len({one.main for one in parts} | edges)
@@ -103,7 +104,7 @@ def test_edges_are_shared(preset):
 @pytest.mark.parametrize("model_format", FORMATS)
 def test_the_same_probe_gives_the_same_bytes(tmp_path, model_format):
     segment = segments_of(named_network("mobilenetv3-small", 96))[3]
-    probe, network = probes_of(segment, "accurate").main, drawn("digits", 0)
+    probe, network = probes_of(segment, "accurate").main, drawn("mobilenetv3/digits", 0)
     for number, write in enumerate((lambda to: write_probe(probe, to, model_format),) * 2):
         artifact = write(tmp_path / str(number))
         assert artifact.path.read_bytes() == (tmp_path / "0" / artifact.path.name).read_bytes()
@@ -131,8 +132,7 @@ def test_a_plan_draws_distinct_networks_and_the_same_ones_again():
 
 
 def test_a_space_too_small_for_its_validation_is_refused():
-    choices = MOBILENETV3_PRESETS["digits"]
-    tiny = MobileNetV3Space(replace(choices, resolutions_px=(8,), depths=(1,), stages=choices.stages[:1]))
+    tiny = StagedSpace(cut(mobilenetv3.DIGITS, {"depths": (1,)}, resolutions_px=(8,)))
     assert tiny.size() == 16
     assert len(LutPlan(tiny, LutSettings(calibration=4, validation=4)).networks) == 8
     with pytest.raises(LutError, match=r"LUT04.*16 found, 17 asked for.*ask for fewer"):

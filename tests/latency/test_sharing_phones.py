@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
+from reduced_spaces import cut
 from software_phone.adb_server import OwnAdbServer
 from software_phone.open_device import device_bench
 from software_phone.phone import SoftwarePhone
@@ -16,8 +16,8 @@ from latency import sharing as sharing_module
 from latency.consistency import load_consistency
 from latency.plan import LutPlan, LutSettings
 from latency.sharing import SharedBuild
-from mnas.spaces.mobilenetv3 import MobileNetV3Space
-from mnas.spaces.presets import MOBILENETV3_PRESETS
+from mnas.spaces import mobilenetv3
+from mnas.spaces.staged import StagedSpace
 
 PROTOCOL = ProtocolSettings(
     rounds=3,
@@ -30,9 +30,8 @@ PROTOCOL = ProtocolSettings(
     visit_ms=5.0,
     resamples=50,
 )
-SPACE = MobileNetV3Space(
-    replace(MOBILENETV3_PRESETS["imagenet"], resolutions_px=(160,), widths=(0.75,), kernels=(3, 5), expands=(3,))
-)
+_LAYER = {"kernels": (3, 5), "expands": (3,)}
+SPACE = StagedSpace(cut(mobilenetv3.IMAGENET, *[_LAYER] * 5, resolutions_px=(160,), widths=(0.75,)))
 """A few segments, of which each takes microseconds enough for the runner's clock."""
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reduced_spaces import PRESETS
 
 from mnas.architecture import Architecture, Block
 from mnas.counts import total_macs, total_params
@@ -11,7 +12,6 @@ from mnas.errors import ArchitectureError
 from mnas.layers import layers_of, layers_of_blocks
 from mnas.named_networks import NAMED_NETWORKS, named_network
 from mnas.segments import segments_of
-from mnas.spaces.presets import MOBILENETV3_PRESETS, open_space
 
 
 def check_parts(architecture):
@@ -39,9 +39,9 @@ def test_the_parts_of_a_named_network_add_up(name, px):
 
 
 @settings(max_examples=40)
-@given(st.sampled_from(sorted(MOBILENETV3_PRESETS)), st.integers(0, 2**32))
-def test_the_parts_of_any_network_add_up(preset, seed):
-    space = open_space("mobilenetv3", preset)
+@given(st.sampled_from(sorted(PRESETS)), st.integers(0, 2**32))
+def test_the_parts_of_any_network_add_up(name, seed):
+    space = PRESETS[name]
     check_parts(space.decode(space.sample(np.random.default_rng(seed))))
 
 
