@@ -32,31 +32,20 @@ def list_networks(output_format: FormatOption = Format.table, output: FileOption
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A named network, or the path of an architecture.json.")],
-    px: Annotated[int, typer.Option("--px", min=1, help="Pixels of a named network's input.")] = 224,
+    name: Annotated[str, typer.Argument(help="A named network, an architecture.json, a .arch file or its text.")],
+    px: Annotated[int | None, typer.Option("--px", min=1, help="Pixels of a named network's input (224).")] = None,
     output_format: FormatOption = Format.table,
     output: FileOption = None,
 ) -> None:
     """Show the layers of a network."""
-    import json
     from dataclasses import asdict
-    from pathlib import Path
 
-    from mnas.architecture import Architecture
     from mnas.counts import total_macs, total_params
-    from mnas.errors import ArchitectureError
+    from mnas.jsonio import shown
     from mnas.layers import layers_of
-    from mnas.named_networks import named_network
+    from mnas.reading import read_architecture
 
-    if name.endswith(".json"):
-        try:
-            architecture = Architecture.from_json(json.loads(Path(name).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise ArchitectureError(
-                "ARC04", "the architecture cannot be read", value=name, why=str(error), fix="correct the file"
-            ) from error
-    else:
-        architecture = named_network(name, px)
+    architecture = read_architecture(name, px)
     layers = layers_of(architecture)
     document = {
         "arch_id": architecture.arch_id,
@@ -65,7 +54,9 @@ def show(
         "architecture": architecture.to_json(),
         "layers": [asdict(layer) for layer in layers],
     }
-    title = f"{name}: {total_params(layers):,} parameters, {total_macs(layers):,} MACs, {architecture.arch_id[:12]}"
+    title = (
+        f"{shown(name)}: {total_params(layers):,} parameters, {total_macs(layers):,} MACs, {architecture.arch_id[:12]}"
+    )
     emit(Result(_COLUMNS, [_row(layer) for layer in layers], document, title), output_format, output)
 
 
