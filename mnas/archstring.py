@@ -36,9 +36,8 @@ from typing import Any
 from mnas.architecture import ACTIVATIONS, MOST, MOST_INPUT, OPS, Architecture, Block, Stage, field_fault
 from mnas.errors import ArchitectureError
 from mnas.jsonio import shown
+from mnas.limits import MOST_BLOCKS
 
-MOST_BLOCKS = 4096
-"""A text with more blocks, repeats counted, is refused."""
 MOST_CHARACTERS = 400_000
 
 _DEFAULTS = {field.name: field.default for field in fields(Block)}

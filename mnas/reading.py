@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from mnas.architecture import Architecture
-from mnas.archstring import MOST_BLOCKS, from_text
+from mnas.archstring import from_text
 from mnas.errors import ArchitectureError
 from mnas.jsonio import shown
 from mnas.layers import layers_of
+from mnas.limits import MOST_BLOCKS, absurd, require_holdable
 from mnas.named_networks import NAMED_NETWORKS, named_network
 
 MOST_BYTES = 1 << 23
-MOST_PARAMS = 10**12
-MOST_FEATURES = 10**12
-"""Numbers in the output of one layer."""
 _PX, _CLASSES = 224, 1000
 _TEXT_SUFFIXES = (".arch", ".txt")
 
@@ -131,21 +129,9 @@ def require_buildable(architecture: Architecture) -> Architecture:
     """
     blocks = len(architecture.blocks)
     if blocks > MOST_BLOCKS:
-        raise _absurd("stages: too many blocks", blocks, MOST_BLOCKS)
-    params = 0
-    for layer in layers_of(architecture):
-        params += layer.params
-        if params > MOST_PARAMS:
-            raise _absurd(f"layer {layer.name}: too many parameters up to here", params, MOST_PARAMS)
-        channels, height, width = layer.out_shape_chw
-        if channels * height * width > MOST_FEATURES:
-            raise _absurd(f"layer {layer.name}: too large an output", channels * height * width, MOST_FEATURES)
+        raise absurd("stages: too many blocks", blocks, MOST_BLOCKS)
+    require_holdable(layers_of(architecture))
     return architecture
-
-
-def _absurd(what: str, seen: int, most: int) -> ArchitectureError:
-    why = f"no machine holds more than {most:.0e} of them" if most > MOST_BLOCKS else f"at most {most} are read"
-    return ArchitectureError("ARC06", what, value=f"{seen:.4g}", why=why, fix="make the network smaller")
 
 
 def _require_sizes(architecture: Architecture, px: int | None, classes: int | None, place: str) -> None:

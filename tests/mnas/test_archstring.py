@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from network_cases import FUZZ, architectures, blocks, tampered, told
 
 from mnas.architecture import Architecture, Block, Stage
-from mnas.archstring import MOST_BLOCKS, MOST_CHARACTERS, block_text, from_text, to_text
+from mnas.archstring import MOST_CHARACTERS, block_text, from_text, to_text
 from mnas.errors import ArchitectureError
+from mnas.limits import MOST_BLOCKS
 from mnas.named_networks import NAMED_NETWORKS, named_network
 
 HEAD = "head: pool o4 | linear o10"

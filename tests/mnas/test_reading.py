@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from network_cases import FUZZ, architectures, tampered, told
 
 from mnas.architecture import Architecture, Block, Stage
-from mnas.archstring import MOST_BLOCKS, to_text
+from mnas.archstring import to_text
 from mnas.errors import ArchitectureError
 from mnas.layers import layers_of
+from mnas.limits import MOST_BLOCKS
 from mnas.named_networks import NAMED_NETWORKS, named_network
 from mnas.reading import MOST_BYTES, architecture_from_json, read_architecture, require_buildable
 from mnas.spaces.presets import FAMILIES, open_space
