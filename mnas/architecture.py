@@ -277,7 +277,7 @@ def _read_shape(value: Any) -> tuple[int, int, int]:
     for at, size in enumerate(sizes):
         if type(size) is not int or not 1 <= size <= MOST_INPUT:
             raise _refuse(f"input_shape_chw[{at}] is wrong", size, f"it must be a whole number from 1 to {MOST_INPUT}")
-    return tuple(sizes)  # type: ignore[return-value]  # its length is checked with the whole
+    return tuple(sizes)  # its length is checked with the whole
 
 
 def _read_blocks(values: Any, place: str) -> tuple[Block, ...]:

@@ -36,17 +36,17 @@ def read_architecture(text_or_path: str | Path, px: int | None = None, classes: 
     """
     text = str(text_or_path)
     if isinstance(text_or_path, str) and _is_text_form(text):
-        architecture = require_buildable(from_text(text))
+        architecture, source = require_buildable(from_text(text)), "a text"
     elif text not in NAMED_NETWORKS and (suffix := Path(text).suffix.lower()) in (".json", *_TEXT_SUFFIXES):
         read = architecture_from_json if suffix == ".json" else _architecture_from_text
-        architecture = _read_file(Path(text), read)
+        architecture, source = _read_file(Path(text), read), Path(text).name
     elif text in NAMED_NETWORKS or not _is_there(Path(text)):
         return require_buildable(
             named_network(text, _PX if px is None else px, _CLASSES if classes is None else classes)
         )
     else:
         raise _unreadable(text or "nothing", "a file is told by its name: .json, .arch or .txt")
-    _require_sizes(architecture, px, classes, text)
+    _require_sizes(architecture, px, classes, source)
     return architecture
 
 
@@ -134,9 +134,9 @@ def require_buildable(architecture: Architecture) -> Architecture:
     return architecture
 
 
-def _require_sizes(architecture: Architecture, px: int | None, classes: int | None, place: str) -> None:
+def _require_sizes(architecture: Architecture, px: int | None, classes: int | None, source: str) -> None:
     own = {"px": architecture.input_shape_chw[1], "classes": architecture.classes}
     for name, wanted in (("px", px), ("classes", classes)):
         if wanted is not None and wanted != own[name]:
             why = f"it has {name} {own[name]} of its own, and only a named network takes another"
-            raise _unreadable(f"{name} {wanted} for {place[:60]}", why, f"leave {name} out, or change the file")
+            raise _unreadable(f"{name} {wanted} for {source}", why, f"leave {name} out, or change the file")
