@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from latency.table import LatencyTable, load_table
 from latency.worker import Item, TableWorker, items_of, pieces_of, rounds_of
 from mnas.jsonio import canonical_json
 from mnas.seeding import derive_seed
+from mnas.spaces.toml_file import own_definition
 from mnas.store import Store, utc_now
 
 CHUNK = 600
@@ -62,10 +64,16 @@ def begin_table(store: Store, plan: LutPlan, device: DeviceInfo, *, anew: bool) 
                 plan.space.name,
                 device.device_key,
                 canonical_json(device.to_json()),
-                canonical_json(plan.settings.to_json()),
+                canonical_json({**plan.settings.to_json(), **_definition(plan)}),
             ),
         )
     return lut_id
+
+
+def _definition(plan: LutPlan) -> dict[str, Any]:
+    """Return the setting that tells a user's own space to whoever reads the table."""
+    own = own_definition(plan.space)
+    return {"space_definition": own} if own else {}
 
 
 def progress_of(store: Store, lut_id: str, plan: LutPlan, tell: Progress, devices: int = 1) -> BuildProgress:

@@ -12,7 +12,9 @@ from mnas.errors import SpaceError
 from mnas.layers import Shape
 from mnas.segments import Segment, segments_of
 from mnas.space import SearchSpace
+from mnas.spaces.checked import checked_space
 from mnas.spaces.presets import open_space
+from mnas.spaces.toml_file import definition_from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +93,23 @@ class Coverage:
 
 def covered_space(table: LatencyTable) -> SearchSpace | None:
     """Return the space that a table was built for, at the table's resolutions; ``None`` where it is not known here."""
+    if "space_definition" in table.settings:
+        return _own_space(table)
     family, _, preset = table.space.partition("/")
     sides = {segment.in_shape_chw[1] for segment in table.entries if segment.role == "stem"}
     try:
         return open_space(family, preset, tuple(sorted(sides)))
     except SpaceError:
         return None
+
+
+def _own_space(table: LatencyTable) -> SearchSpace | None:
+    """Return the user's own space that a table carries; a table may come from a file, so that it is checked."""
+    try:
+        space = checked_space(definition_from_json(table.settings["space_definition"]))
+    except SpaceError:
+        return None
+    return space if space.name == table.space else None
 
 
 def stages_of(space: SearchSpace) -> dict[Place, tuple[StageAt, ...]]:

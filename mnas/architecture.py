@@ -6,12 +6,13 @@ so that pruned networks fit too. Its canonical JSON (``mnas.architecture/1``) gi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
 from mnas.errors import ArchitectureError
-from mnas.jsonio import sha256_json
+from mnas.jsonio import sha256_json, shown
 
 SCHEMA = "mnas.architecture/1"
 OPS = (
@@ -31,14 +32,20 @@ ACTIVATIONS = ("none", "relu", "relu6", "hswish", "hsigmoid", "sigmoid", "swish"
 NORMS = ("none", "batch")
 PADDINGS = ("half", "none")
 SHORTCUTS = ("identity", "pool", "conv")
-_GATES = ("none", "hsigmoid", "sigmoid")
+GATES = ("none", "hsigmoid", "sigmoid")
 _WITH_MID = ("mbconv", "fire", "ghost", "shufflev1", "shufflev2")
 _WITH_SE = ("conv", "sepconv", "mbconv", "ghost")
 _WITH_OUT_ACTIVATION = ("sepconv", "mbconv", "ghost", "shufflev1")
 
 
+MOST = 1_000_000
+"""No size of a block is greater."""
+MOST_INPUT = 65_536
+"""No size of an input is greater."""
+
+
 def _refuse(what: str, value: object, why: str) -> ArchitectureError:
-    return ArchitectureError("ARC01", what, value=value, why=why, fix="correct that field of the architecture")
+    return ArchitectureError("ARC01", what, value=shown(value), why=why, fix="correct that field of the architecture")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,29 +96,12 @@ class Block:
     always_expands: bool = False
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("op", OPS),
-            ("activation", ACTIVATIONS),
-            ("se_activation", ACTIVATIONS),
-            ("norm", NORMS),
-            ("se_gate", _GATES),
-            ("padding", PADDINGS),
-            ("out_activation", ACTIVATIONS),
-            ("shortcut", SHORTCUTS),
-        ):
-            if getattr(self, name) not in allowed:
-                raise _refuse(f"unknown {name} of a block", getattr(self, name), f"known are {', '.join(allowed)}")
-        for name, least in _LEAST.items():
+        for name in BLOCK_FIELDS:
             value = getattr(self, name)
-            if type(value) is not int or value < least or value > 1_000_000:
-                raise _refuse(f"{name} of a block is out of range", value, f"it must be a whole number >= {least}")
-        for name in ("skip", "always_expands"):
-            if type(getattr(self, name)) is not bool:
-                raise _refuse(f"{name} of a block is not a boolean", getattr(self, name), "it must be true or false")
+            if fault := field_fault(name, value):
+                raise _refuse(f"{name} of a block is wrong", value, fault)
         if self.always_expands and self.op != "mbconv":
             raise _refuse(f"a {self.op} has nothing to expand", self.always_expands, "only an mbconv has")
-        if self.kernel_size % 2 == 0:
-            raise _refuse("kernel_size of a block is even", self.kernel_size, "padding would not be symmetric")
         if self.op in _WITH_MID and self.mid_channels == 0:
             raise _refuse(f"a {self.op} has no mid_channels", self.mid_channels, "it needs the width inside")
         if (self.se_channels > 0) != (self.se_gate != "none"):
@@ -142,7 +132,18 @@ class Block:
         return " ".join(parts)
 
 
-_LEAST = {
+WORDS: dict[str, tuple[str, ...]] = {
+    "op": OPS,
+    "activation": ACTIVATIONS,
+    "se_activation": ACTIVATIONS,
+    "norm": NORMS,
+    "se_gate": GATES,
+    "padding": PADDINGS,
+    "out_activation": ACTIVATIONS,
+    "shortcut": SHORTCUTS,
+}
+"""Fields of a block that hold a word, and the words that are known."""
+LEAST = {
     "out_channels": 1,
     "kernel_size": 1,
     "stride": 1,
@@ -151,10 +152,24 @@ _LEAST = {
     "mid_channels": 0,
     "se_channels": 0,
 }
+"""Fields of a block that hold a number, and the least of it; the greatest is `MOST`."""
 _ADDED_LATER = {"padding": "half", "out_activation": "none", "shortcut": "identity", "always_expands": False}
 """Fields that are written only where they hold something else, so that networks written before keep their ids."""
-_BLOCK_FIELDS = tuple(field.name for field in fields(Block))
-_ALWAYS_WRITTEN = frozenset(_BLOCK_FIELDS) - _ADDED_LATER.keys()
+BLOCK_FIELDS = tuple(field.name for field in fields(Block))
+_ALWAYS_WRITTEN = frozenset(BLOCK_FIELDS) - _ADDED_LATER.keys()
+
+
+def field_fault(name: str, value: object) -> str:
+    """Return why a value cannot stand in a field of a block, whatever its other fields hold; "" where it can."""
+    if name in WORDS:
+        return "" if type(value) is str and value in WORDS[name] else f"known are {', '.join(WORDS[name])}"
+    if name not in LEAST:
+        return "" if type(value) is bool else "it must be true or false"
+    if type(value) is not int or not LEAST[name] <= value <= MOST:
+        return f"it must be a whole number from {LEAST[name]} to {MOST}"
+    if name == "kernel_size" and value % 2 == 0:
+        return "it must be odd, or padding would not be symmetric"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +199,7 @@ class Architecture:
 
     def __post_init__(self) -> None:
         shape = self.input_shape_chw
-        if len(shape) != 3 or any(type(v) is not int or not 1 <= v <= 65_536 for v in shape):
+        if len(shape) != 3 or any(type(v) is not int or not 1 <= v <= MOST_INPUT for v in shape):
             raise _refuse("input_shape_chw is not three positive sizes", shape, "it holds channels, height and width")
         if type(self.classes) is not int or self.classes < 1:
             raise _refuse("classes is not a positive number", self.classes, "a network needs an output")
@@ -195,7 +210,9 @@ class Architecture:
                 "its last block must be linear, or flatten",
             )
         if self.head[-1].out_channels != self.classes:
-            raise _refuse("the head ends in another number of classes", self.head[-1].out_channels, f"{self.classes}")
+            raise _refuse(
+                "the head ends in another number of classes", self.head[-1].out_channels, f"there are {self.classes}"
+            )
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -227,27 +244,44 @@ class Architecture:
             ArchitectureError: Not that form; the message names the place.
         """
         expected = {"schema", "input_shape_chw", "classes", "stem", "stages", "head"}
-        if not isinstance(value, dict) or set(value) != expected:
-            seen = sorted(map(str, value)) if isinstance(value, dict) else type(value).__name__
-            raise _refuse("architecture.json has other keys", seen, f"it must hold exactly {sorted(expected)}")
-        if value["schema"] != SCHEMA:
+        if isinstance(value, dict) and value.get("schema", SCHEMA) != SCHEMA:
             raise _refuse("unknown schema of an architecture", value["schema"], f"this version reads {SCHEMA}")
-        for name in ("input_shape_chw", "stem", "stages", "head"):
-            if not isinstance(value[name], list):
-                raise _refuse(f"{name} is not a list", value[name], "see docs/contracts.md")
+        if not isinstance(value, dict) or set(value) != expected:
+            what = _differing(value, expected) if isinstance(value, dict) else value
+            raise _refuse("the architecture has other keys", what, f"it must hold exactly {sorted(expected)}")
+        stages = _read_list(value["stages"], "stages")
         return cls(
-            input_shape_chw=tuple(value["input_shape_chw"]),
+            input_shape_chw=_read_shape(value["input_shape_chw"]),
             classes=value["classes"],
             stem=_read_blocks(value["stem"], "stem"),
-            stages=tuple(Stage(_read_blocks(stage, f"stages[{i}]")) for i, stage in enumerate(value["stages"])),
+            stages=tuple(Stage(_read_blocks(stage, f"stages[{i}]")) for i, stage in enumerate(stages)),
             head=_read_blocks(value["head"], "head"),
         )
 
 
+def _differing(found: dict[Any, Any], expected: Iterable[str]) -> str:
+    """Say which keys are missing and which are unknown."""
+    missing, unknown = sorted(set(expected) - set(found)), sorted(map(shown, set(found) - set(expected)))
+    parts = [f"missing {', '.join(missing)}"] if missing else []
+    return "; ".join([*parts, f"unknown {', '.join(unknown)}"] if unknown else parts)
+
+
+def _read_list(value: Any, place: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise _refuse(f"{place} is not a list", value, "see docs/contracts.md")
+    return value
+
+
+def _read_shape(value: Any) -> tuple[int, int, int]:
+    sizes = _read_list(value, "input_shape_chw")
+    for at, size in enumerate(sizes):
+        if type(size) is not int or not 1 <= size <= MOST_INPUT:
+            raise _refuse(f"input_shape_chw[{at}] is wrong", size, f"it must be a whole number from 1 to {MOST_INPUT}")
+    return tuple(sizes)  # its length is checked with the whole
+
+
 def _read_blocks(values: Any, place: str) -> tuple[Block, ...]:
-    if not isinstance(values, list):
-        raise _refuse(f"{place} is not a list of blocks", values, "see docs/contracts.md")
-    return tuple(block_from_json(value, f"{place}[{i}]") for i, value in enumerate(values))
+    return tuple(block_from_json(value, f"{place}[{i}]") for i, value in enumerate(_read_list(values, place)))
 
 
 def block_to_json(block: Block) -> dict[str, Any]:
@@ -262,12 +296,15 @@ def block_from_json(value: Any, place: str = "block") -> Block:
     Raises:
         ArchitectureError: A field is missing, unknown or out of range; the message names the place.
     """
-    if not isinstance(value, dict) or not _ALWAYS_WRITTEN <= set(value) <= set(_BLOCK_FIELDS):
-        seen: Any = type(value).__name__
-        if isinstance(value, dict):
-            seen = sorted(map(str, (_ALWAYS_WRITTEN - set(value)) | (set(value) - set(_BLOCK_FIELDS))))
-        raise _refuse(f"{place} has missing or unknown fields", seen, f"a block holds exactly {list(_BLOCK_FIELDS)}")
+    if not isinstance(value, dict):
+        raise _refuse(f"{place} is not a block", value, "a block is an object of its fields")
+    if not _ALWAYS_WRITTEN <= set(value) <= set(BLOCK_FIELDS):
+        seen = _differing({name: 0 for name in value if name not in _ADDED_LATER}, _ALWAYS_WRITTEN)
+        raise _refuse(f"{place} has missing or unknown fields", seen, f"a block has the fields {list(BLOCK_FIELDS)}")
+    for name, one in value.items():
+        if fault := field_fault(name, one):
+            raise _refuse(f"{place}.{name} is wrong", one, fault)
     try:
         return Block(**value)
-    except (TypeError, ArchitectureError) as error:
-        raise _refuse(f"{place} is not a block", value, str(error)) from error
+    except ArchitectureError as error:
+        raise _refuse(f"{place} contradicts itself: {error.what}", error.value, error.why) from error

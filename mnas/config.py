@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mnas.errors import ConfigError
+from mnas.spaces.toml_file import is_space_file
 
 MAY_CHANGE_ON_RESUME = ("budget", "patience")
 _AUTO = "auto"
@@ -22,8 +23,10 @@ class StudyConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: Literal[1] = 1
-    space: str = Field("mobilenetv3", description="Family of the search space.")
-    preset: str = Field("auto", description="Preset of the space; auto takes the one named like the data.")
+    space: str = Field("mobilenetv3", description="Family of the search space, or the path of a .toml file.")
+    preset: str = Field(
+        "auto", description="Preset of the space; auto takes the one named like the data, and none for a file."
+    )
     data: str = Field("auto", description="Data set; auto is fashion, or digits where that cannot be had.")
     data_dir: str = Field("", description="Folder that holds the data set; empty looks in the usual places.")
     device: str = Field("host:ort", description="Device spec, e.g. host:litert,threads=1.")
@@ -50,6 +53,12 @@ class StudyConfig(BaseModel):
     lut_rounds: int = Field(6, ge=3, le=1000, description="Visits of each segment.")
     lut_calibration: int = Field(12, ge=1, le=1000, description="Whole networks to calibrate the table on.")
     lut_validation: int = Field(12, ge=2, le=1000, description="Other whole networks to validate it on.")
+
+    def preset_for(self, data: str) -> str:
+        """Return the preset that is meant where a data set is used; a space of a file has none."""
+        if self.preset != _AUTO:
+            return self.preset
+        return "" if is_space_file(self.space) else data
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

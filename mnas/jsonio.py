@@ -29,6 +29,23 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+_SHOWN = 100
+
+
+def shown(value: Any) -> str:
+    """Return a value that was read from elsewhere, in at most some hundred characters that any terminal can print."""
+    if isinstance(value, str):
+        return (value if value.isprintable() else ascii(value))[:_SHOWN]
+    if isinstance(value, dict):
+        return f"an object of {len(value)} keys"
+    if isinstance(value, list | tuple):
+        is_short = len(value) <= 5 and not any(isinstance(part, dict | list | tuple) for part in value)
+        return f"[{', '.join(map(shown, value))}]"[: 2 * _SHOWN] if is_short else f"a list of {len(value)}"
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"a number of {value.bit_length()} bits"
+    return repr(value)[:_SHOWN]
+
+
 def sha256_text(text: str) -> str:
     """Return the SHA-256 of a text in UTF-8, as 64 hexadecimal digits."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

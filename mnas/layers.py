@@ -78,10 +78,6 @@ class LayerSpec:
     params: int = 0
 
 
-def _bad_shape(name: str, value: object, why: str) -> ArchitectureError:
-    return ArchitectureError("ARC02", f"layer {name} does not fit its input", value=value, why=why, fix="change it")
-
-
 class LayerBuilder:
     """Appends layers one by one and works out shapes, counts and padding."""
 
@@ -100,6 +96,10 @@ class LayerBuilder:
         """Return the output shape of a layer, or of the network's input for -1."""
         return self.input_shape_chw if index == NETWORK_INPUT else self.layers[index].out_shape_chw
 
+    def _bad_shape(self, name: str, value: object, why: str) -> ArchitectureError:
+        what = f"layer {self.prefix}{name} does not fit its input"
+        return ArchitectureError("ARC02", what, value=value, why=why, fix="change it")
+
     def conv(
         self,
         name: str,
@@ -117,7 +117,7 @@ class LayerBuilder:
         """Append a convolution padded as torch's ``dilation * (kernel - 1) // 2`` on every side, or not at all."""
         channels = self.shape(source)[0]
         if channels % groups or out_channels % groups:
-            raise _bad_shape(name, (channels, out_channels, groups), "channels must be divisible by groups")
+            raise self._bad_shape(name, (channels, out_channels, groups), "channels must be divisible by groups")
         pad = dilation * (kernel_size - 1) // 2 if is_padded else 0
         out_h, out_w = self._pixels_behind(source, dilation * (kernel_size - 1) + 1, stride, pad)
         weights = out_channels * (channels // groups) * kernel_size**2
@@ -142,7 +142,7 @@ class LayerBuilder:
         """Append a fully connected layer over the flattened input (channels first)."""
         channels, height, width = self.shape(source)
         if height * width != 1:
-            raise _bad_shape(name, self.shape(source), "a linear layer needs an input of 1 x 1 pixels")
+            raise self._bad_shape(name, self.shape(source), "a linear layer needs an input of 1 x 1 pixels")
         weights = channels * out_channels
         return self._append(
             name,
@@ -179,7 +179,7 @@ class LayerBuilder:
         """Append a change of the shape from 1 x 1 pixels to none."""
         channels, height, width = self.shape(source)
         if height * width != 1:
-            raise _bad_shape(name, self.shape(source), "only 1 x 1 pixels are flattened")
+            raise self._bad_shape(name, self.shape(source), "only 1 x 1 pixels are flattened")
         return self._append(name, "flatten", (source,), (channels, 1, 1))
 
     def _pixels_behind(self, source: int, reach: int, stride: int, pad: int) -> tuple[int, int]:
@@ -189,20 +189,20 @@ class LayerBuilder:
     def add(self, name: str, first: int, second: int, activation: str = "none") -> int:
         """Append an element-wise sum of two equal shapes."""
         if self.shape(first) != self.shape(second):
-            raise _bad_shape(name, (self.shape(first), self.shape(second)), "both inputs must have one shape")
+            raise self._bad_shape(name, (self.shape(first), self.shape(second)), "both inputs must have one shape")
         return self._append(name, "add", (first, second), self.shape(first), activation=activation)
 
     def scale(self, name: str, features: int, gate: int) -> int:
         """Append features times a gate of the same channels and 1 x 1 pixels."""
         if self.shape(gate) != (self.shape(features)[0], 1, 1):
-            raise _bad_shape(name, (self.shape(features), self.shape(gate)), "the gate must be channels x 1 x 1")
+            raise self._bad_shape(name, (self.shape(features), self.shape(gate)), "the gate must be channels x 1 x 1")
         return self._append(name, "scale", (features, gate), self.shape(features))
 
     def concat(self, name: str, sources: tuple[int, ...], activation: str = "none") -> int:
         """Append a concatenation along the channels."""
         shapes = [self.shape(source) for source in sources]
         if len({shape[1:] for shape in shapes}) != 1:
-            raise _bad_shape(name, shapes, "all inputs must have the same pixels")
+            raise self._bad_shape(name, shapes, "all inputs must have the same pixels")
         channels = sum(shape[0] for shape in shapes)
         return self._append(name, "concat", sources, (channels, *shapes[0][1:]), activation=activation)
 
@@ -210,13 +210,13 @@ class LayerBuilder:
         """Append a cut of the channels ``start .. stop - 1``; a split is one slice for each output."""
         channels, height, width = self.shape(source)
         if not 0 <= start < stop <= channels:
-            raise _bad_shape(name, (start, stop, channels), "the range must lie within the channels")
+            raise self._bad_shape(name, (start, stop, channels), "the range must lie within the channels")
         return self._append(name, "slice", (source,), (stop - start, height, width), channel_range=(start, stop))
 
     def shuffle(self, name: str, source: int, groups: int) -> int:
         """Append ShuffleNet's channel shuffle: channel ``g * n + i`` moves to ``i * groups + g``."""
         if self.shape(source)[0] % groups:
-            raise _bad_shape(name, (self.shape(source), groups), "channels must be divisible by groups")
+            raise self._bad_shape(name, (self.shape(source), groups), "channels must be divisible by groups")
         return self._append(name, "shuffle", (source,), self.shape(source), groups=groups)
 
     def _append(
@@ -228,7 +228,7 @@ class LayerBuilder:
         **fields: object,
     ) -> int:
         if min(out_shape_chw) < 1:
-            raise _bad_shape(self.prefix + name, out_shape_chw, "nothing would be left of the image")
+            raise self._bad_shape(name, out_shape_chw, "nothing would be left of the image")
         index = len(self.layers)
         self.layers.append(
             LayerSpec(

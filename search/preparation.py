@@ -134,8 +134,14 @@ def _say_how_good(context: StudyContext, table: LatencyTable) -> None:
     else:
         context.reporter.warn(
             f"{text}; begun {table.created_at_utc}. That is poor: build another on a quieter machine with mnas lut "
-            f"build --anew --preset {context.config.preset} --device {context.config.device}, and name it by --lut"
+            f"build --anew --space {_named(context)} --device {context.config.device}, and name it by --lut"
         )
+
+
+def _named(context: StudyContext) -> str:
+    """Return the words that name the study's space on the command line."""
+    preset = context.config.preset
+    return f"{context.config.space} --preset {preset}" if preset else context.config.space
 
 
 def _goal(context: StudyContext, table: LatencyTable) -> Goal:

@@ -7,7 +7,7 @@ from pathlib import Path
 from latency.on_device import require_device
 from mnas.config import StudyConfig
 from mnas.errors import ConfigError, DataError
-from mnas.spaces.presets import open_space
+from mnas.spaces.presets import chosen_space
 from search.context import Reporter
 from search.data.registry import open_dataset
 
@@ -20,7 +20,7 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
             none is named; or not a device spec.
         DataError: The data set is not to be had, or damaged.
         DeviceError: The device cannot be opened.
-        SpaceError: No such space or preset.
+        SpaceError: No such space or preset, or its file is wrong.
     """
     if config.allow_foreign_lut and not config.lut:
         raise ConfigError(
@@ -39,8 +39,8 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
             raise
         reporter.warn(f"Fashion-MNIST cannot be had, so the embedded digits take its place: {failure}")
         dataset = open_dataset("digits")
-    preset = dataset.name if config.preset == "auto" else config.preset
-    network = open_space(config.space, preset)
+    preset = config.preset_for(dataset.name)
+    network = chosen_space(config.space, preset)
     smallest = network.decode(network.extremes()[0])
     if (smallest.input_shape_chw[0], smallest.classes) != (dataset.channels, dataset.classes):
         raise ConfigError(
@@ -49,6 +49,6 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
             value=f"{smallest.input_shape_chw[0]} channels and {smallest.classes} classes, data has "
             f"{dataset.channels} and {dataset.classes}",
             why="not one of them could be trained",
-            fix=f"use --preset {dataset.name}",
+            fix=f"use --preset {dataset.name}" if preset else "set in_channels and classes in the file of the space",
         )
     return config.model_copy(update={"data": dataset.name, "preset": preset})

@@ -18,7 +18,6 @@ from mnas.errors import StudyError
 from mnas.export.folder import write_card
 from mnas.ids import new_id
 from mnas.jsonio import canonical_json, remove_unfinished, write_json_atomic
-from mnas.spaces.presets import open_space
 from mnas.store import FILE_NAME, Store, utc_now
 from search.candidate import Candidate
 from search.cards import make_card
@@ -34,6 +33,7 @@ from search.ranking import Ranking
 from search.recommend import read_test, recommend
 from search.result import StudyResult, load_result, study_row
 from search.schema import SEARCH
+from search.study_space import keep_space, study_space
 
 STORE_COMPONENTS = (*COMPONENTS, SEARCH)
 _PACKAGES = ("mnas", "torch", "numpy", "onnx", "onnxruntime", "ai-edge-litert", "pymoo", "moocore")
@@ -147,7 +147,7 @@ class Study:
             config=config,
             store=self.store,
             log=EventLog(self.store, self.study_id),
-            space=open_space(config.space, config.preset),
+            space=study_space(EventLog(self.store, self.study_id), config),
             dataset=open_dataset(config.data, Path(config.data_dir) if config.data_dir else None),
             executor=executor,
             out=out,
@@ -156,6 +156,7 @@ class Study:
         with Driver(self.store, self.study_id):
             self._begin()
             require_same_data(context)
+            keep_space(context)
             if config.data == "digits":
                 context.log.append("notice", {"text": DIGITS_NOTICE}, "digits")
                 reporter.warn(DIGITS_NOTICE)

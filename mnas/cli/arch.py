@@ -12,7 +12,6 @@ from mnas.cli.options import FileOption, FormatOption, QuietOption
 from mnas.cli.output import Format, Result, emit, say, write_result
 
 if TYPE_CHECKING:
-    from mnas.architecture import Architecture
     from mnas.layers import LayerSpec
     from mnas.networks.named import NetworkFacts
 
@@ -51,8 +50,8 @@ def _reported(facts: NetworkFacts) -> list[object]:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A named network, or the path of an architecture.json.")],
-    px: Annotated[int, typer.Option("--px", min=1, help="Pixels of a named network's input.")] = 224,
+    name: Annotated[str, typer.Argument(help="A named network, an architecture.json, a .arch file or its text.")],
+    px: Annotated[int | None, typer.Option("--px", min=1, help="Pixels of a named network's input (224).")] = None,
     draw: Annotated[Path | None, typer.Option("--draw", help="Write an SVG of its stages to this file.")] = None,
     output_format: FormatOption = Format.table,
     output: FileOption = None,
@@ -62,11 +61,13 @@ def show(
     from dataclasses import asdict
 
     from mnas.counts import total_macs, total_params
+    from mnas.jsonio import shown
     from mnas.layers import layers_of
     from mnas.named_networks import NETWORK_FACTS
+    from mnas.reading import read_architecture
     from mnas.report.network import draw_network
 
-    architecture, facts = _read(name, px), NETWORK_FACTS.get(name)
+    architecture, facts = read_architecture(name, px), NETWORK_FACTS.get(name)
     layers = layers_of(architecture)
     document = {
         "arch_id": architecture.arch_id,
@@ -77,29 +78,14 @@ def show(
         "layers": [asdict(layer) for layer in layers],
     }
     if draw is not None:
-        write_result(str(draw_network(architecture, Path(name).name)) + "\n", draw, "--draw")
-    title = f"{name}: {total_params(layers):,} parameters, {total_macs(layers):,} MACs, {architecture.arch_id[:12]}"
+        write_result(str(draw_network(architecture, shown(Path(name).name))) + "\n", draw, "--draw")
+    title = (
+        f"{shown(name)}: {total_params(layers):,} parameters, {total_macs(layers):,} MACs, {architecture.arch_id[:12]}"
+    )
     rows = [_row(layer) for layer in layers]
     emit(Result(_COLUMNS, rows, document, title, notes=facts.lines() if facts else ()), output_format, output)
     if draw is not None:
         say(f"drawing: {draw}", quiet=quiet)
-
-
-def _read(name: str, px: int) -> Architecture:
-    import json
-
-    from mnas.architecture import Architecture
-    from mnas.errors import ArchitectureError
-    from mnas.named_networks import named_network
-
-    if not name.endswith(".json"):
-        return named_network(name, px)
-    try:
-        return Architecture.from_json(json.loads(Path(name).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise ArchitectureError(
-            "ARC04", "the architecture cannot be read", value=name, why=str(error), fix="correct the file"
-        ) from error
 
 
 def _row(layer: LayerSpec) -> list[object]:

@@ -30,8 +30,8 @@ app = typer.Typer(help="Build, judge, compare and exchange latency lookup tables
 
 @app.command()
 def build(
-    space: Annotated[str, typer.Option("--space", help="Search space.")] = "mobilenetv3",
-    preset: Annotated[str, typer.Option("--preset", help="fashion, digits or imagenet.")] = "imagenet",
+    space: Annotated[str, typer.Option("--space", help="Family of the space, or your own .toml file.")] = "mobilenetv3",
+    preset: Annotated[str, typer.Option("--preset", help="fashion, digits or imagenet (default) of a family.")] = "",
     resolution: Annotated[list[int] | None, typer.Option("--resolution", help="Only these pixels (repeat).")] = None,
     device: Annotated[
         list[str] | None,
@@ -62,7 +62,8 @@ def build(
     from mnas.cli.lut_build import build_table, plan_result
     from mnas.cli.lut_view import consistency_notes, validation_result
     from mnas.errors import ConfigError
-    from mnas.spaces.presets import open_space
+    from mnas.spaces.presets import chosen_space
+    from mnas.spaces.toml_file import is_space_file
     from mnas.store import FILE_NAME, Store
 
     use_adb(adb)
@@ -70,7 +71,8 @@ def build(
         raise ConfigError("CFG01", "no such mode of a table", value=mode, why="known are accurate, fast", fix="use one")
     devices = device or ["host:ort"]
     settings = lut_settings("fast" if mode == "fast" else "accurate", rounds, calibration, validation, devices[0])
-    todo, folder = LutPlan(open_space(space, preset, tuple(resolution or ())), settings), output_folder(out)
+    preset = preset or ("" if is_space_file(space) else "imagenet")
+    todo, folder = LutPlan(chosen_space(space, preset, tuple(resolution or ())), settings), output_folder(out)
     if plan:
         emit(plan_result(todo, devices, folder), output_format, output)
         return
@@ -165,7 +167,7 @@ def validate(
     from latency.table import load_table
     from mnas.cli.lut_view import revalidation_result
     from mnas.errors import GateFailedError
-    from mnas.spaces.presets import open_space
+    from mnas.spaces.presets import FAMILIES, open_space
     from mnas.store import FILE_NAME, Store
 
     use_adb(adb)
@@ -179,7 +181,8 @@ def validate(
             found = revalidate(store, opened, table, space, networks, seed)
     emit(revalidation_result(table, found, drift), output_format, output)
     if drift.verdict == "drifted":
-        command = f"mnas lut build --anew --preset {preset} --device {opened.info.device_id}"
+        named = f"{family} --preset {preset}" if family in FAMILIES else "FILE.toml"
+        command = f"mnas lut build --anew --space {named} --device {opened.info.device_id}"
         say(f"mnas: {drift.text()}. Build it anew: {command}")
         raise typer.Exit(GateFailedError.exit_code)
 

@@ -237,6 +237,7 @@ def _device_parts(consistency: Mapping[str, Any]) -> list[Part]:
 def _provenance(table: LatencyTable, sittings: _Rows) -> list[tuple[str, Cell]]:
     info, settings = table.device, dict(table.settings)
     protocol = settings.pop("protocol", {})
+    settings.pop("space_definition", None)
     pairs: list[tuple[str, Cell]] = [
         ("table", table.lut_id),
         ("space", table.space),

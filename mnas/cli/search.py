@@ -36,7 +36,9 @@ def search(
     config: Annotated[Path | None, _option("--config", text="A study.toml; flags override its keys.")] = None,
     data: Annotated[str | None, _option("--data", text="fashion, digits or auto (default).")] = None,
     data_dir: Annotated[str | None, _option("--data-dir", text="Folder that holds the data set.")] = None,
-    space: Annotated[str | None, _option("--space", text="Search space (mobilenetv3).")] = None,
+    space: Annotated[
+        str | None, _option("--space", text="Family of the space (mobilenetv3), or your own .toml file.")
+    ] = None,
     preset: Annotated[str | None, _option("--preset", text="Preset of the space (default: like the data).")] = None,
     device: Annotated[str | None, _option("--device", text="Device spec (host:ort).")] = None,
     target_ms: Annotated[float | None, _option("--target-ms", text="Latency target T (median of the space).")] = None,
@@ -138,12 +140,12 @@ def _plan(given: dict[str, Any], workers: int) -> Result:
     from latency.on_device import lut_settings
     from latency.plan import LutPlan
     from mnas.config import make_config
-    from mnas.spaces.presets import open_space
+    from mnas.spaces.presets import chosen_space
 
     asked = make_config(given)
     data = "fashion" if asked.data == "auto" else asked.data
-    config = asked.model_copy(update={"data": data, "preset": data if asked.preset == "auto" else asked.preset})
-    space = open_space(config.space, config.preset)
+    config = asked.model_copy(update={"data": data, "preset": asked.preset_for(data)})
+    space = chosen_space(config.space, config.preset)
     settings = lut_settings(
         config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation, config.device
     )

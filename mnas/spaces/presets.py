@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from mnas.errors import SpaceError
 from mnas.spaces import lightweight, mnasnet, mobilenetv3, proxylessnas
 from mnas.spaces.definition import SpaceDefinition
 from mnas.spaces.staged import StagedSpace
+from mnas.spaces.toml_file import is_space_file, read_space
 
 FAMILIES: dict[str, dict[str, SpaceDefinition]] = {
     "mobilenetv3": mobilenetv3.PRESETS,
@@ -29,11 +31,33 @@ def open_space(family: str, preset: str, resolutions_px: tuple[int, ...] = ()) -
         SpaceError: ``SPC01``: no such family, preset or resolution.
     """
     if family not in FAMILIES:
-        raise _unknown("no such search space", family, FAMILIES)
+        raise _unknown("no such search space", family, [*FAMILIES, "a .toml file"])
     presets = FAMILIES[family]
     if preset not in presets:
         raise _unknown(f"{family} has no such preset", preset, presets)
     return StagedSpace(with_resolutions(presets[preset], resolutions_px))
+
+
+def chosen_space(space: str, preset: str, resolutions_px: tuple[int, ...] = ()) -> StagedSpace:
+    """Return the space that a person named: a family with a preset, or a TOML file of their own.
+
+    Args:
+        space: One of `FAMILIES`, or the path of a ``.toml`` file.
+        preset: Of a family; "" for a file.
+        resolutions_px: Keep only these of its resolutions; all of them when empty.
+
+    Raises:
+        SpaceError: ``SPC01``: no such family, preset or resolution, or a preset of a file; ``SPC04``, ``SPC10``,
+            ``SPC11``: the file is wrong.
+    """
+    if not is_space_file(space):
+        return open_space(space, preset, resolutions_px)
+    if preset:
+        raise SpaceError(
+            "SPC01", "a space of a file has no presets", value=preset, why=f"{space} is one space", fix="name no preset"
+        )
+    own = read_space(Path(space))
+    return StagedSpace(with_resolutions(own.definition, resolutions_px)) if resolutions_px else own
 
 
 def with_resolutions(definition: SpaceDefinition, resolutions_px: tuple[int, ...]) -> SpaceDefinition:

@@ -5,48 +5,13 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from network_cases import architectures
 
-from mnas.architecture import ACTIVATIONS, Architecture, Block, Stage, block_from_json
+from mnas.architecture import Architecture, block_from_json
 from mnas.errors import ArchitectureError
 from mnas.named_networks import mobilenetv3_small
 
 ARCH_ID_V3_SMALL = "a90e3d64d1debeef4b321a16b3fe423b57adcd8e191c369b60672c2bd91bfbbd"
-
-sizes = st.integers(1, 64)
-
-
-@st.composite
-def blocks(draw):
-    op = draw(st.sampled_from(("conv", "sepconv", "mbconv", "pool", "linear")))
-    se_channels = draw(st.integers(0, 8))
-    return Block(
-        op=op,
-        out_channels=draw(sizes),
-        kernel_size=draw(st.sampled_from((1, 3, 5, 7))),
-        stride=draw(st.integers(1, 3)),
-        dilation=draw(st.integers(1, 3)),
-        groups=draw(st.integers(1, 4)),
-        mid_channels=draw(sizes),
-        se_channels=se_channels,
-        se_gate=draw(st.sampled_from(("hsigmoid", "sigmoid"))) if se_channels else "none",
-        se_activation=draw(st.sampled_from(ACTIVATIONS)),
-        activation=draw(st.sampled_from(ACTIVATIONS)),
-        norm=draw(st.sampled_from(("none", "batch"))),
-        skip=draw(st.booleans()),
-    )
-
-
-@st.composite
-def architectures(draw):
-    classes = draw(sizes)
-    return Architecture(
-        input_shape_chw=draw(st.tuples(sizes, sizes, sizes)),
-        classes=classes,
-        stem=tuple(draw(st.lists(blocks(), max_size=2))),
-        stages=tuple(Stage(tuple(s)) for s in draw(st.lists(st.lists(blocks(), max_size=3), max_size=3))),
-        head=(*draw(st.lists(blocks(), max_size=2)), Block(op="linear", out_channels=classes)),
-    )
 
 
 @given(architectures())

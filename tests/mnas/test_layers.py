@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mnas.architecture import ACTIVATIONS, Block
+from mnas.block_layers import append_block
 from mnas.counts import total_macs, total_params
 from mnas.errors import ArchitectureError
 from mnas.layers import LAYER_OPS, NETWORK_INPUT, LayerBuilder, layers_of, layers_of_blocks
@@ -139,7 +140,7 @@ def test_a_skip_needs_equal_shapes():
         lambda b: b.concat("x", (-1, b.pool("p", -1))),
         lambda b: b.scale("x", -1, -1),
         lambda b: b.add("x", -1, b.pool("p", -1)),
-        lambda b: b.append_block(Block(op="pool", out_channels=5)),
+        lambda b: append_block(b, Block(op="pool", out_channels=5)),
     ],
 )
 def test_what_does_not_fit_is_refused(append):
