@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from mnas.architecture import ACTIVATIONS, OPS, PADDINGS, SHORTCUTS, Architecture, Block, Stage
 from mnas.errors import MnasError
 
-FUZZ = settings(max_examples=max(300, settings().max_examples))
-"""Some hundred cases by default, and as many as a profile asks for, e.g. ``long``."""
+FUZZ = settings(max_examples=max(200, settings().max_examples))
+"""A few hundred cases by default, and as many as a profile asks for, e.g. ``long``."""
 PLACE = re.compile(
-    r"line \d+, column \d+|(stem|stages|head)(\[\d+\])*\b|layer (stem|stage\d+|head)\.|"
+    r"line \d+, column \d+|(stem|stages|head)(\[\d+\])*\b|(stem|stage\d+|head)\.block\d+|"
     r"the architecture has other keys|input_shape_chw|classes|schema|the whole"
 )
 """What tells where in a network the fault is."""
@@ -84,6 +84,7 @@ def tampered(draw: st.DrawFn, texts: st.SearchStrategy[str], pieces: re.Pattern[
             | st.sampled_from(
                 ("0", "-1", "1e9", "NaN", "null", "true", "[]", "{}", '"', "|", ";", "\n", "#", "٣", "x9999")
             )
+            | st.integers(0, 300).map(str)
             | st.text(max_size=5)
         )
         text = text[:start] + new + text[stop:]

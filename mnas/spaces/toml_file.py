@@ -25,6 +25,8 @@ USER = "user/"
 """Begins the name of every space that is not the project's own."""
 MOST_BYTES = 1 << 18
 _MOST_SHOWN = 5
+_MOST_DOTS = 100
+"""In one line: the time that a dotted key takes grows with the square of its parts."""
 _PARTS: dict[str, type[BaseModel]] = {
     "stem": BlockTemplate,
     "head": BlockTemplate,
@@ -59,7 +61,11 @@ def _load(path: Path) -> dict[str, Any]:
             raise _unreadable(path, f"it is larger than {MOST_BYTES:,} bytes, which no space is")
         if not data.strip():
             raise _unreadable(path, "it is empty")
-        return tomllib.loads(data.decode("utf-8-sig"))
+        text = data.decode("utf-8-sig")
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.count(".") > _MOST_DOTS:
+                raise _unreadable(path, f"line {number} is nested too deeply: more than {_MOST_DOTS} dots")
+        return tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise _unreadable(path, f"it is no text in UTF-8: byte {error.start}") from error
     except tomllib.TOMLDecodeError as error:

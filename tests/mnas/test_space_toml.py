@@ -225,7 +225,7 @@ def test_files_that_are_none_are_told(tmp_path):
         ("syntax.toml", "at line 2, column 8"),
         ("twice.toml", "at line 2"),
         ("deep.toml", "nested"),
-        ("dotted.toml", "nested"),
+        ("dotted.toml", "line 3 is nested too deeply"),
         ("digits.toml", "digits"),
         ("x" * 3000 + ".toml", "File name too long"),
     ):
