@@ -33,6 +33,7 @@ _COLUMNS = (
     "transposes",
     "partitions",
 )
+_SHOWN_DIGITS = 12
 _NOTES = (
     "difference: largest of any output against torch, as a share of the outputs' range",
     "moves: how far the outputs of two images differ, as a share of it",
@@ -138,7 +139,11 @@ def _result(found: ExportSource, seed: int, files: dict[str, ModelArtifact], rep
         ],
     }
     title = f"{found.name}: network {found.architecture.arch_id[:12]}"
-    return Result(_COLUMNS, rows, document, title, _NOTES)
+    records = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+    shown = [
+        [cell[:_SHOWN_DIGITS] if name == "sha256" else cell for name, cell in record.items()] for record in records
+    ]
+    return Result(_COLUMNS, shown, document, title, _NOTES, records)
 
 
 def _row(file: ModelArtifact, report: GateReport) -> list[Any]:
