@@ -104,18 +104,14 @@ def _gated(found: ExportSource, seed: int, paths: dict[str, Path]) -> dict[str, 
     from mnas.export.gated import gated_models
 
     module, shape = found.module(seed), found.architecture.input_shape_chw
-    is_random = found.weights is None
-    if is_random:
-        images = parity.parity_inputs(shape, probes.COUNT, seed)
-    else:
-        images = probes.probe_images(parity.run_torch(module), shape, seed)
+    images = probes.probe_images(parity.run_torch(module), shape, seed)
     return gated_models(
         found.architecture,
         module,
         images,
         {model_format: os.fspath(path) for model_format, path in paths.items()},
         preprocessing=found.preprocessing,
-        min_moves=parity.MIN_MOVES if is_random else probes.MIN_MOVES,
+        min_moves=parity.MIN_MOVES if found.weights is None else probes.MIN_MOVES,
     )
 
 
