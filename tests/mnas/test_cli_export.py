@@ -166,6 +166,12 @@ def test_an_unwritable_place(run, tmp_path, make):
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "taken"]
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system of the kernel's own")
+def test_a_place_that_fails_only_when_it_is_written(run):
+    status, said, _ = run(*NAMED, "--out", "/proc/mnas")
+    assert status == 1 and "EXP08" in said and "/proc/mnas" in said
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_leave(run, tmp_path):
     tmp_path.chmod(0o500)
