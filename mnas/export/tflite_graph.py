@@ -17,7 +17,7 @@ _ALIGNMENT = 16
 _TENSOR_TYPES = {"float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32}
 
 
-class _Buffer:
+class AlignedBuffer:
     """Bytes packed at a multiple of 16, as the schema demands (``force_align: 16``) and the object API forgets.
 
     Kernels may load whole vectors from a memory-mapped file. The values, transposed or not, are copied once, straight
@@ -48,7 +48,7 @@ class TFLiteGraph:
 
     def __init__(self) -> None:
         # Buffer 0 is empty by convention: whatever is computed at run time refers to it.
-        self._buffers = [_Buffer(None)]
+        self._buffers = [AlignedBuffer(None)]
         self._tensors: list[Any] = []
         self._operators: list[Any] = []
         self._codes: dict[tuple[int, int], int] = {}
@@ -141,7 +141,7 @@ class TFLiteGraph:
         return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
     def _add_buffer(self, values: npt.NDArray[Any]) -> int:
-        self._buffers.append(_Buffer(values))
+        self._buffers.append(AlignedBuffer(values))
         self._content_bytes += values.nbytes + _ALIGNMENT
         return len(self._buffers) - 1
 
