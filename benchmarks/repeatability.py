@@ -64,10 +64,10 @@ TARGETS = {
 """Of each part.
 
 The two of ``idle`` were 0.8 % and 15 % and were corrected once. Where a network's buffers lie is drawn anew with each
-launch and moves it by 1.3 %; no reference takes that away (the networks differ from each other by 0.85 % from session to
-session in the plain median too), only more launches do. Each costs 0.55 s, so that a session of a second a network
-affords three within the overhead: 0.8 % cannot be had at 15 %. With huge pages the timed runs became a tenth shorter
-and the loading did not.
+launch and moves it by 1.3 %; no reference takes that away (from session to session the networks differ from each other
+by 0.7 to 0.95 % in the plain median too), only more launches do. Each costs 0.55 s, so that a session of a second a
+network affords three within the overhead: 0.8 % cannot be had at 15 %. With huge pages the timed runs became a tenth
+shorter and the loading did not.
 """
 
 

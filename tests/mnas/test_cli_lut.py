@@ -108,7 +108,7 @@ def test_validate_exits_3_once_the_device_has_drifted_and_says_how_to_go_on(out,
     change(out, "UPDATE lut_network SET measured_ms = 3 * measured_ms, low_ms = 3 * low_ms, high_ms = 3 * high_ms")
     drifted = shown(capsys, *arguments, status=3)
     assert json.loads(drifted.out)["drift"]["off"] == pytest.approx(2 / 3, abs=0.2)
-    assert "Build it anew: mnas lut build --anew --preset digits --device host:ort" in drifted.err
+    assert "Build it anew: mnas lut build --anew --space mobilenetv3 --preset digits --device host:ort" in drifted.err
 
 
 def test_a_plan_says_what_its_minutes_rest_on(digits_out, tmp_path, capsys):
