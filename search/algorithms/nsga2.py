@@ -19,9 +19,10 @@ from pymoo.core.termination import NoTermination
 from pymoo.operators.crossover.ux import UX
 from pymoo.operators.mutation.pm import PM
 
-from mnas.space import Genome, SearchSpace
-from search.algorithms.algorithm import FloatArray, LatencyOf
+from mnas.space import Genome
+from search.algorithms.algorithm import FloatArray, GenomeSpace, LatencyOf
 from search.algorithms.random_search import draw_new
+from search.algorithms.setting import SearchSetting
 from search.algorithms.spread import spread_by_latency
 
 _MUTATION_ETA = 3.0
@@ -30,7 +31,7 @@ _MUTATION_ETA = 3.0
 class _CanonicalRepair(Repair):  # type: ignore[misc]
     """Rounds to choices and makes genomes canonical, so that equal networks are equal rows."""
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: GenomeSpace) -> None:
         super().__init__()
         self._space = space
 
@@ -55,7 +56,7 @@ class Nsga2Search:
     """
 
     def __init__(
-        self, space: SearchSpace, rng: np.random.Generator, population: int, oversample: int, latency_of: LatencyOf
+        self, space: GenomeSpace, rng: np.random.Generator, population: int, oversample: int, latency_of: LatencyOf
     ) -> None:
         self._space = space
         self._rng = rng
@@ -106,3 +107,8 @@ class Nsga2Search:
         assert self._engine is not None, "tell comes after ask"
         if len(genomes):
             self._engine.tell(infills=Population.new(X=np.asarray(genomes), F=np.asarray(objectives)))
+
+
+def from_setting(setting: SearchSetting) -> Nsga2Search:
+    """Return the algorithm as a study wants it."""
+    return Nsga2Search(setting.space, setting.rng, setting.population, setting.oversample, setting.latency_of)
