@@ -17,6 +17,9 @@ Factory = Callable[[SearchSetting], Algorithm]
 # Name -> where its factory is; imported only when it is asked for.
 _BUILT_IN = {
     "nsga2": "search.algorithms.nsga2:from_setting",
+    "nsga3": "search.algorithms.nsga3:from_setting",
+    "evolution": "search.algorithms.evolution:from_setting",
+    "local": "search.algorithms.local_search:from_setting",
     "random": "search.algorithms.random_search:from_setting",
 }
 
