@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
+from operator import attrgetter
 from typing import cast
 
 from mnas.errors import ConfigError
@@ -60,8 +61,22 @@ def open_algorithm(name: str, setting: SearchSetting) -> Algorithm:
         ConfigError: ``CFG09`` there is none of this name; or the algorithm itself refuses the setting.
     """
     require_algorithm(name)
+    module, _, attribute = _place(name).partition(":")
+    return cast(Factory, attrgetter(attribute)(import_module(module)))(setting)
+
+
+def algorithm_module(name: str) -> str:
+    """Return the module of an algorithm's factory, without importing it.
+
+    Raises:
+        ConfigError: ``CFG09``: there is no such algorithm.
+    """
+    require_algorithm(name)
+    return _place(name).partition(":")[0]
+
+
+def _place(name: str) -> str:
     if name in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[name].partition(":")
-        return cast(Factory, getattr(import_module(module), attribute))(setting)
+        return _BUILT_IN[name]
     (point, *_) = entry_points(group=ENTRY_POINT_GROUP, name=name)
-    return cast(Factory, point.load())(setting)
+    return point.value.partition("[")[0].strip()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mnas.errors import ConfigError
-from search.algorithms.registry import algorithm_names, open_algorithm, require_algorithm
+from search.algorithms.registry import algorithm_module, algorithm_names, open_algorithm, require_algorithm
 from search.algorithms.setting import SearchSetting
 from search.testing import made_up_objectives, tiny_space
 
@@ -72,6 +72,7 @@ def test_an_installed_distribution_brings_its_own():
     space = tiny_space()
     assert algorithm_names()[-1] == "backwards"
     require_algorithm("backwards")
+    assert algorithm_module("backwards") == "made_up_search"
     asked = open_algorithm("backwards", setting(space)).ask()
     assert asked == [space.unrank(space.size() - 1 - number) for number in range(4)]
 
@@ -79,4 +80,5 @@ def test_an_installed_distribution_brings_its_own():
 @pytest.mark.usefixtures("foreign_distribution")
 def test_a_distribution_cannot_take_a_name_of_the_tool():
     assert algorithm_names().count("random") == 1
+    assert algorithm_module("random") == "search.algorithms.random_search"
     assert type(open_algorithm("random", setting(tiny_space()))).__module__.startswith("search.")
