@@ -70,9 +70,10 @@ class Ranking:
         setting = SearchSetting(
             space=self._context.space,
             rng=named_rng(config.seed, "algorithm", config.algorithm),
-            latency_of=self.latencies,
+            latency_of=lambda genomes: self._table.over(self._context.space).ms(list(genomes)),
             population=config.population,
             oversample=config.oversample,
+            reference_point=self._goal.reference_point,
             target_ms=self._goal.target_ms,
             alpha=config.alpha,
             beta=config.beta,

@@ -21,6 +21,7 @@ _BUILT_IN = {
     "nsga3": "search.algorithms.nsga3:from_setting",
     "evolution": "search.algorithms.evolution:from_setting",
     "local": "search.algorithms.local_search:from_setting",
+    "surrogate": "search.algorithms.surrogate:from_setting",
     "random": "search.algorithms.random_search:from_setting",
 }
 

@@ -22,6 +22,7 @@ class SearchSetting:
         population: Networks of one generation.
         oversample: Candidates looked at by latency for each one asked for.
         objectives: How many there are.
+        reference_point: Error and latency of the hypervolume; ``None`` where the algorithm takes what it has seen.
         target_ms: T of the reward; ``None`` where there is none.
         alpha: Exponent of LAT/T at or below T.
         beta: Exponent of LAT/T above T.
@@ -33,6 +34,7 @@ class SearchSetting:
     population: int = 20
     oversample: int = 1
     objectives: int = 2
+    reference_point: tuple[float, float] | None = None
     target_ms: float | None = None
     alpha: float = -0.07
     beta: float = -0.07
