@@ -14,7 +14,7 @@
     │   └── MeasurementError           MEAxx: a measurement that gave no number
     ├── InconclusiveError     exit 5   the interval straddles the decision
     ├── StateError            exit 6   data or state on the disk; REFxx: a device's stored nominals
-    │   ├── DataError         DATxx    a data set
+    │   ├── DataError         DATxx    a data set; TABxx: a table of networks and what they are worth
     │   ├── StoreError        STOxx    the SQLite file
     │   ├── LutError          LUTxx    a latency table
     │   ├── RunError          RUNxx    a run of `mnas bench`

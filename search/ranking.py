@@ -16,8 +16,8 @@ from search.accuracy.estimator import AccuracyEstimator
 from search.accuracy.jobs import require_training
 from search.accuracy.proxy import ProxyTraining
 from search.algorithms.algorithm import Algorithm, FloatArray
-from search.algorithms.nsga2 import Nsga2Search
-from search.algorithms.random_search import RandomSearch
+from search.algorithms.registry import open_algorithm
+from search.algorithms.setting import SearchSetting
 from search.candidate import Candidate
 from search.context import StudyContext
 from search.executors.executor import Job, Outcome
@@ -66,11 +66,19 @@ class Ranking:
         return np.asarray([self._memo[genome].ms for genome in genomes])
 
     def _algorithm(self) -> Algorithm:
-        config, space = self._context.config, self._context.space
-        rng = named_rng(config.seed, "algorithm", config.algorithm)
-        if config.algorithm == "random":
-            return RandomSearch(space, rng, config.population)
-        return Nsga2Search(space, rng, config.population, config.oversample, self.latencies)
+        config = self._context.config
+        setting = SearchSetting(
+            space=self._context.space,
+            rng=named_rng(config.seed, "algorithm", config.algorithm),
+            latency_of=lambda genomes: self._table.over(self._context.space).ms(list(genomes)),
+            population=config.population,
+            oversample=config.oversample,
+            reference_point=self._goal.reference_point,
+            target_ms=self._goal.target_ms,
+            alpha=config.alpha,
+            beta=config.beta,
+        )
+        return open_algorithm(config.algorithm, setting)
 
     def run(self) -> list[Candidate]:
         """Return every candidate in ask order, evaluating those that are not known yet."""

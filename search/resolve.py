@@ -8,6 +8,7 @@ from latency.on_device import require_device
 from mnas.config import StudyConfig
 from mnas.errors import ConfigError, DataError
 from mnas.spaces.presets import chosen_space
+from search.algorithms.registry import require_algorithm
 from search.context import Reporter
 from search.data.registry import open_dataset
 
@@ -17,7 +18,7 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
 
     Raises:
         ConfigError: ``CFG06``: the preset's networks do not fit the data; ``CFG08``: a foreign table is allowed and
-            none is named; or not a device spec.
+            none is named; ``CFG09``: no such algorithm; or not a device spec.
         DataError: The data set is not to be had, or damaged.
         DeviceError: The device cannot be opened.
         SpaceError: No such space or preset, or its file is wrong.
@@ -30,6 +31,7 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
             why="a table that is built now is of this device",
             fix="name the table with --lut, or leave --allow-foreign-lut out",
         )
+    require_algorithm(config.algorithm)
     require_device(config.device)
     folder = Path(config.data_dir) if config.data_dir else None
     try:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from mnas.errors import ConfigError
 
+SOFT = (-0.07, -0.07)
+"""Exponents alpha and beta of the soft reward: twice the latency pays at 5 % relative accuracy."""
+HARD = (0.0, -1.0)
+"""Exponents of the hard reward: nothing is gained below the target, and accuracy is divided by the excess above it."""
+
 
 def mnasnet_reward(accuracy: float, latency_ms: float, target_ms: float, alpha: float, beta: float) -> float:
     """Return ``ACC * (LAT / T) ** w`` with ``w = alpha`` if ``LAT <= T`` else ``beta``.

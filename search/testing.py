@@ -233,3 +233,28 @@ class AlgorithmConformance:
             asked += genomes
             algorithm.tell(genomes, objectives)
         assert len(set(asked)) == 6 * _POPULATION
+
+    def test_a_start_that_fails_stops_nothing(self) -> None:
+        """Neither a first generation that fails whole, nor one of which nothing is told."""
+        space = self.space()
+        for told in (_POPULATION, 0):
+            algorithm, asked = self.algorithm(space, 9, _POPULATION), list[Genome]()
+            for generation in range(5):
+                genomes = algorithm.ask()
+                asked += genomes
+                objectives = made_up_objectives(space, genomes)
+                objectives[:, 0] = 1.0 if generation == 0 else objectives[:, 0]
+                kept = told if generation == 0 else len(genomes)
+                algorithm.tell(genomes[:kept], objectives[:kept])
+            assert len(set(asked)) == 5 * _POPULATION
+
+    def test_replay_goes_on_from_within_a_generation(self) -> None:
+        """A search that was cut off within a generation is run anew and told the rest: as if nothing had happened."""
+        space = self.space()
+        whole = self._walk(self.algorithm(space, 4, _POPULATION), space, 5)
+        cut = self.algorithm(space, 4, _POPULATION)
+        before = self._walk(cut, space, 2)
+        genomes = cut.ask()
+        cut.tell(genomes[:2], made_up_objectives(space, genomes)[:2])
+        assert self._walk(self.algorithm(space, 4, _POPULATION), space, 5) == whole
+        assert before + genomes == whole[: 3 * _POPULATION]

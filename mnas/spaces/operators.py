@@ -20,8 +20,8 @@ def random_below(rng: np.random.Generator, bound: int) -> int:
             return drawn
 
 
-class GenomeOperators(ABC):
-    """The part of `mnas.space.SearchSpace` that needs no more than numbered networks and canonical genomes."""
+class GenomeMoves(ABC):
+    """Drawing, mutation and crossover: what needs no more than numbered networks and canonical genomes."""
 
     @property
     @abstractmethod
@@ -30,22 +30,18 @@ class GenomeOperators(ABC):
 
     @abstractmethod
     def size(self) -> int:
-        """Return how many distinct architectures there are."""
+        """Return how many distinct networks there are."""
 
     @abstractmethod
     def unrank(self, number: int) -> Genome:
-        """Return the canonical genome of one of the architectures ``0 .. size - 1``; each has one number."""
+        """Return the canonical genome of one of the networks ``0 .. size - 1``; each has one number."""
 
     @abstractmethod
     def canonical(self, genome: Genome) -> Genome:
-        """Return the one genome that stands for the same architecture."""
-
-    @abstractmethod
-    def encode(self, architecture: Architecture) -> Genome:
-        """Return the canonical genome of an architecture."""
+        """Return the one genome that stands for the same network."""
 
     def sample(self, rng: np.random.Generator) -> Genome:
-        """Draw a canonical genome, every architecture as likely as any other."""
+        """Draw a canonical genome, every network as likely as any other."""
         return self.unrank(random_below(rng, self.size()))
 
     def draw(self, rng: np.random.Generator) -> Genome:
@@ -64,6 +60,14 @@ class GenomeOperators(ABC):
         """Take each gene from either parent; the result is canonical."""
         chosen = rng.random(len(first)) < 0.5
         return self.canonical(tuple(a if hit else b for a, b, hit in zip(first, second, chosen, strict=True)))
+
+
+class GenomeOperators(GenomeMoves):
+    """The part of `mnas.space.SearchSpace` that follows from its genomes, architectures among it."""
+
+    @abstractmethod
+    def encode(self, architecture: Architecture) -> Genome:
+        """Return the canonical genome of an architecture."""
 
     def contains(self, architecture: Architecture) -> bool:
         """Return whether `encode` would succeed."""

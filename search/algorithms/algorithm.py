@@ -12,7 +12,28 @@ from mnas.space import Genome
 
 FloatArray = npt.NDArray[np.float64]
 LatencyOf = Callable[[Sequence[Genome]], FloatArray]
-"""Latencies in milliseconds of genomes; free, so an algorithm may ask for as many as it likes."""
+"""Latencies in milliseconds of genomes, ``(n,)``, or another cheap objective that is minimised.
+
+Free, so an algorithm may ask for as many as it likes.
+"""
+
+
+class GenomeSpace(Protocol):
+    """What an algorithm needs of a space: genomes and what can be done with them, not what they stand for."""
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """Number of choices of each gene."""
+
+    @property
+    def gene_names(self) -> tuple[str, ...]:
+        """A name for each gene; those with an equal part before the first dot belong together."""
+
+    def draw(self, rng: np.random.Generator) -> Genome:
+        """Draw a canonical genome, every gene uniformly."""
+
+    def canonical(self, genome: Genome) -> Genome:
+        """Return the one genome that stands for the same network as ``genome``."""
 
 
 class Algorithm(Protocol):
@@ -25,4 +46,9 @@ class Algorithm(Protocol):
         """
 
     def tell(self, genomes: Sequence[Genome], objectives: FloatArray) -> None:
-        """Take the objectives ``(n, 2)`` - error, latency - of genomes in ask order; some may be left out."""
+        """Take the objectives of genomes in ask order; some may be left out.
+
+        Args:
+            genomes: Of the generation asked for last.
+            objectives: ``(n, m)``, minimised; error first, the cheap objective - latency - last.
+        """

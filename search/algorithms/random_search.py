@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mnas.space import Genome, SearchSpace
-from search.algorithms.algorithm import FloatArray
+from mnas.space import Genome
+from search.algorithms.algorithm import FloatArray, GenomeSpace
+from search.algorithms.setting import SearchSetting
 
 _TRIES_PER_GENOME = 50
 
 
-def draw_new(space: SearchSpace, rng: np.random.Generator, count: int, seen: set[Genome]) -> list[Genome]:
+def draw_new(space: GenomeSpace, rng: np.random.Generator, count: int, seen: set[Genome]) -> list[Genome]:
     """Draw up to ``count`` distinct genomes that are not in ``seen``; fewer when the space runs dry."""
     found: dict[Genome, None] = {}
     for _ in range(count * _TRIES_PER_GENOME):
@@ -33,7 +34,7 @@ class RandomSearch:
         population: Genomes of one generation.
     """
 
-    def __init__(self, space: SearchSpace, rng: np.random.Generator, population: int) -> None:
+    def __init__(self, space: GenomeSpace, rng: np.random.Generator, population: int) -> None:
         self._space = space
         self._rng = rng
         self._population = population
@@ -47,3 +48,8 @@ class RandomSearch:
 
     def tell(self, genomes: Sequence[Genome], objectives: FloatArray) -> None:
         """Random search learns nothing."""
+
+
+def from_setting(setting: SearchSetting) -> RandomSearch:
+    """Return the algorithm as a study wants it."""
+    return RandomSearch(setting.space, setting.rng, setting.population)

@@ -67,7 +67,7 @@ def test_a_configuration_survives_its_stored_form(keys):
     [
         ("schema_version", [1], [0, 2]),
         ("seed", [0, 2**63 - 1], [-1, 2**63, 1.5, "x"]),
-        ("algorithm", ["nsga2", "random"], ["nsga3", ""]),
+        ("algorithm", ["nsga2", "random"], ["", 3]),
         ("budget", [1, 1_000_000], [0, -1, 1_000_001]),
         ("patience", [0], [-1]),
         ("population", [4, 1000], [3, 1001]),

@@ -1,13 +1,13 @@
 """Search algorithms: the contract, and that evolution is worth its while."""
 
-import json
-
 import numpy as np
 import pytest
 
 from mnas.spaces.presets import open_space
 from search.algorithms.nsga2 import Nsga2Search
 from search.algorithms.random_search import RandomSearch, draw_new
+from search.algorithms.registry import open_algorithm
+from search.algorithms.setting import SearchSetting
 from search.pareto import hypervolume
 from search.testing import AlgorithmConformance, made_up_objectives, tiny_space
 
@@ -21,19 +21,45 @@ def random_search(space, seed, population):
     return RandomSearch(space, np.random.default_rng(seed), population)
 
 
+def named(name, space, seed, population, oversample=1):
+    setting = SearchSetting(
+        space=space,
+        rng=np.random.default_rng(seed),
+        latency_of=lambda genomes: made_up_objectives(space, genomes)[:, 1],
+        population=population,
+        oversample=oversample,
+    )
+    return open_algorithm(name, setting)
+
+
 class TestNsga2(AlgorithmConformance):
     def algorithm(self, space, seed, population):
-        return nsga2(space, seed, population)
+        return named("nsga2", space, seed, population, oversample=4)
 
 
 class TestNsga2WithoutOversampling(AlgorithmConformance):
     def algorithm(self, space, seed, population):
-        return nsga2(space, seed, population, oversample=1)
+        return named("nsga2", space, seed, population)
+
+
+class TestNsga3(AlgorithmConformance):
+    def algorithm(self, space, seed, population):
+        return named("nsga3", space, seed, population)
+
+
+class TestRegularisedEvolution(AlgorithmConformance):
+    def algorithm(self, space, seed, population):
+        return named("evolution", space, seed, population)
+
+
+class TestLocalSearch(AlgorithmConformance):
+    def algorithm(self, space, seed, population):
+        return named("local", space, seed, population)
 
 
 class TestRandomSearch(AlgorithmConformance):
     def algorithm(self, space, seed, population):
-        return random_search(space, seed, population)
+        return named("random", space, seed, population)
 
 
 def volume_found(space, algorithm, evaluations, objectives_of):
@@ -82,44 +108,3 @@ def test_drawing_gives_up_instead_of_hanging():
     assert len(everything) == space.size()
     assert draw_new(space, rng, 5, everything) == []
     assert draw_new(space, rng, 0, set()) == []
-
-
-class MacroTableSpace:
-    """The strings of an exact table, eight genes of three choices; names of the table itself."""
-
-    def __init__(self, table):
-        self.table = table
-        self.cardinalities = (3,) * 8
-
-    def canonical(self, genome):
-        return tuple(genome)
-
-    def sample(self, rng):
-        return tuple(int(gene) for gene in rng.integers(0, self.cardinalities))
-
-    def objectives(self, genomes):
-        rows = [self.table["".join(map(str, genome))] for genome in genomes]
-        return np.asarray([(100 - row["mean_acc"], row["flops"] / 1e6) for row in rows])
-
-
-def test_nsga2_on_an_exact_table_beats_random_search(test_data):
-    """Reference point and true hypervolume: all 6561 networks of NAS-Bench-Macro (CIFAR-10)."""
-    space = MacroTableSpace(json.loads((test_data / "nas-bench-macro_cifar10.json").read_text(encoding="utf-8")))
-    point = (54.63667, 105.660928)
-    everything = [tuple(map(int, key)) for key in space.table]
-    true_volume = hypervolume(space.objectives(everything), point)
-    assert true_volume == pytest.approx(4223.4569, rel=1e-6)
-    shares = {"nsga2": [], "random": []}
-    for seed in range(6):
-        rng = np.random.default_rng(seed)
-        evolution = Nsga2Search(space, rng, 20, 1, lambda genomes: space.objectives(genomes)[:, 1])
-        for name, algorithm in (("nsga2", evolution), ("random", random_search(space, seed, 20))):
-            found = []
-            for _ in range(10):
-                genomes = algorithm.ask()
-                values = space.objectives(genomes)
-                algorithm.tell(genomes, values)
-                found.extend(values)
-            shares[name].append(hypervolume(np.asarray(found), point) / true_volume)
-    assert np.mean(shares["random"]) == pytest.approx(0.936, abs=0.02)
-    assert np.mean(shares["nsga2"]) > np.mean(shares["random"]) + 0.02

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnas.errors import ConfigError
-from search.reward import mnasnet_reward
+from search.reward import HARD, SOFT, mnasnet_reward
 
 ACCURACIES = st.floats(0.01, 1)
 MILLISECONDS = st.floats(0.01, 1000)
@@ -32,6 +32,14 @@ def test_hand_worked_rewards_at_75_ms(accuracy, latency, alpha, beta, expected):
 def test_twice_the_latency_pays_at_five_percent_relative_accuracy():
     slow, fast = mnasnet_reward(0.5 * 1.05, 150, 75, -0.07, -0.07), mnasnet_reward(0.5, 75, 75, -0.07, -0.07)
     assert slow == pytest.approx(fast, rel=1e-3)
+
+
+@given(ACCURACIES, MILLISECONDS, MILLISECONDS)
+def test_soft_and_hard_are_those_of_the_paper(accuracy, latency, target):
+    """Source: arXiv 1807.11626, section 3.1 and figure 3."""
+    assert mnasnet_reward(accuracy, latency, target, *SOFT) == pytest.approx(accuracy * (latency / target) ** -0.07)
+    hard = mnasnet_reward(accuracy, latency, target, *HARD)
+    assert hard == pytest.approx(accuracy if latency <= target else accuracy * target / latency)
 
 
 @pytest.mark.parametrize(("alpha", "beta"), [(0.07, -0.07), (-0.07, 0.07), (1e-9, 0)])
