@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 PLAIN: dict[str, Any] = {"population": 20, "oversample": 1}
-SETTINGS: dict[str, dict[str, Any]] = {"surrogate": {"population": 5}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "surrogate": {"population": 5},
+    "nsga2": {"oversample": 4},
+    "nsga3": {"oversample": 4},
+}
 """Registered algorithm -> its setting, where it is not `PLAIN`."""
 REWARD_DRIVEN = ("ppo", "reinforce")
 """Algorithms that follow MnasNet's reward, and not a front."""

@@ -38,9 +38,14 @@ def mutate_genes(
     return np.asarray(np.where(chosen & (counts > 1), changed, old))
 
 
-def mutation_rate(cardinalities: Sequence[int]) -> float:
-    """Return the rate at which one gene is changed on average, of those that have a choice."""
-    return 1.0 / max(1, sum(count > 1 for count in cardinalities))
+def mutation_rate(cardinalities: Sequence[int], changes: float) -> float:
+    """Return the rate at which so many genes are changed on average, of those that have a choice.
+
+    Args:
+        cardinalities: Choices of each gene.
+        changes: Positive.
+    """
+    return min(1.0, changes / max(1, sum(count > 1 for count in cardinalities)))
 
 
 def gene_groups(names: Sequence[str]) -> IntArray:

@@ -27,6 +27,7 @@ from search.algorithms.mutation import gene_groups, mutate_genes, mutation_rate
 from search.algorithms.random_search import draw_new
 from search.algorithms.spread import spread_by_latency
 
+_CHANGES = 0.5
 Engine = Any
 """An algorithm of pymoo, which has no types."""
 
@@ -48,7 +49,7 @@ class BlockCrossover(Crossover):  # type: ignore[misc]
 
 
 class OrdinalMutation(Mutation):  # type: ignore[misc]
-    """Changes one gene on average; see `search.algorithms.mutation.mutate_genes`."""
+    """Changes a gene of every other child on average; see `search.algorithms.mutation.mutate_genes`."""
 
     def __init__(self, cardinalities: Sequence[int]) -> None:
         super().__init__()
@@ -57,7 +58,7 @@ class OrdinalMutation(Mutation):  # type: ignore[misc]
     def _do(
         self, problem: Problem, X: npt.NDArray[Any], *args: Any, random_state: np.random.Generator, **kwargs: Any
     ) -> npt.NDArray[np.int64]:
-        chosen = random_state.random(X.shape) < mutation_rate(self._cardinalities)
+        chosen = random_state.random(X.shape) < mutation_rate(self._cardinalities, _CHANGES)
         return mutate_genes(X, self._cardinalities, chosen, random_state)
 
 

@@ -1,6 +1,7 @@
 """What algorithms are made of: operators, archive, ends of the cheap objective, directions."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from search.algorithms.cheap_ends import cheap_ends
 from search.algorithms.evolution import RegularisedEvolution
 from search.algorithms.local_search import LocalSearch
 from search.algorithms.mutation import gene_groups, mutate_genes
+from search.algorithms.nsga2 import _NearMates, _WholeFront
 from search.algorithms.nsga3 import reference_directions
 from search.algorithms.pymoo_search import BlockCrossover, CanonicalRepair, NewGenomes
 from search.pareto import front_indices
@@ -84,6 +86,36 @@ def test_repair_and_duplicates_leave_new_canonical_genomes_each_once():
     assert left == [one for one in dict.fromkeys(genomes) if one not in (genomes[0], genomes[1])]
 
 
+def population_of(values):
+    values = np.asarray(values, dtype=float)
+    return Population.new(X=np.arange(len(values))[:, None], F=values)
+
+
+@given(st.integers(3, 40), st.integers(0, 100))
+def test_the_whole_front_survives_up_to_its_bound_and_the_population_at_least(count, seed):
+    rng, problem = np.random.default_rng(seed), Problem(n_var=1, n_obj=2)
+    values = np.round(rng.random((count, 2)), 2)
+    survival = _WholeFront(8)
+    kept = survival.do(problem, population_of(values), n_survive=3, random_state=rng).get("X").ravel()
+    front = set(front_indices(values))
+    assert len(kept) == len(set(kept)) == max(3, min(len(front), 8))
+    assert front <= set(kept) or set(kept) <= front
+
+
+@given(st.integers(1, 30), st.integers(0, 100))
+def test_mates_are_neighbours_by_the_last_objective(count, seed):
+    rng, problem = np.random.default_rng(seed), Problem(n_var=1, n_obj=2)
+    costs = rng.permutation(count).astype(float)
+    values = np.stack([count - costs, costs], axis=1)
+    algorithm = SimpleNamespace(tournament_type="comp_by_dom_and_crowding", random_state=rng)
+    population = _WholeFront(count).do(problem, population_of(values), n_survive=count, random_state=rng)
+    pairs = _NearMates()._do(problem, population, 12, 2, random_state=rng, algorithm=algorithm)
+    costs = population.get("F")[:, 1]
+    assert pairs.shape == (12, 2)
+    assert (np.abs(costs[pairs[:, 0]] - costs[pairs[:, 1]]) <= 4).all()
+    assert count == 1 or (pairs[:, 0] != pairs[:, 1]).all()
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 2)), max_size=25))
 def test_the_archive_holds_what_nothing_dominates(points):
     archive, values = FrontArchive(), np.asarray(points, dtype=float).reshape(-1, 3)
@@ -130,10 +162,10 @@ def test_local_search_starts_at_both_ends_and_asks_for_neighbours_of_its_front()
 def test_evolution_lets_the_oldest_die_however_good_they_are():
     algorithm = RegularisedEvolution(SPACE, np.random.default_rng(0), 6, cost_of(SPACE))
     generations = []
-    for generation in range(5):
+    for generation in range(7):
         generations.append(algorithm.ask())
         algorithm.tell(generations[-1], np.full((6, 2), float(generation)))
-    assert [genome for genome, _ in algorithm._living] == generations[-2] + generations[-1]
+    assert [genome for genome, _ in algorithm._living] == [one for group in generations[-4:] for one in group]
 
 
 def test_a_child_of_evolution_is_near_one_of_the_living():
