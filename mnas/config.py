@@ -28,7 +28,7 @@ class StudyConfig(BaseModel):
     data_dir: str = Field("", description="Folder that holds the data set; empty looks in the usual places.")
     device: str = Field("host:ort", description="Device spec, e.g. host:litert,threads=1.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
-    algorithm: Literal["nsga2", "random"] = Field("nsga2", description="Search algorithm.")
+    algorithm: Literal["nsga2", "ppo", "random", "reinforce"] = Field("nsga2", description="Search algorithm.")
     budget: int = Field(24, ge=1, le=1_000_000, description="Networks whose accuracy is paid for.")
     patience: int = Field(0, ge=0, description="Generations without a larger hypervolume before stopping; 0: never.")
     population: int = Field(8, ge=4, le=1000, description="Networks of one generation.")

@@ -17,8 +17,8 @@ class MnasnetReward:
     """``ACC * (LAT / T) ** w`` with ``w = alpha`` if ``LAT <= T`` else ``beta``.
 
     Soft is ``alpha = beta = -0.07``: both sides of the target are explored. Hard is ``alpha = 0``, ``beta = -1``: below
-    the target latency counts for nothing. With ``alpha == beta`` the target is a constant factor and changes no ranking;
-    a target then acts as a mark on the front. Source: Tan et al. 2019 (arXiv 1807.11626), equations 2 and 3.
+    the target latency counts for nothing. With ``alpha == beta`` the target is a constant factor and changes no
+    ranking; it then acts as a mark on the front. Source: Tan et al. 2019 (arXiv 1807.11626), equations 2 and 3.
 
     Attributes:
         target_ms: T in milliseconds, positive.

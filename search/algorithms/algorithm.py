@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -26,3 +26,12 @@ class Algorithm(Protocol):
 
     def tell(self, genomes: Sequence[Genome], objectives: FloatArray) -> None:
         """Take the objectives ``(n, 2)`` - error, latency - of genomes in ask order; some may be left out."""
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """An algorithm that has something to tell of how its learning goes."""
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """Numbers of the generation told last, each defined where the algorithm is; empty before the first."""

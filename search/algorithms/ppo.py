@@ -12,7 +12,7 @@ from mnas.space import Genome, SearchSpace
 from search.algorithms.algorithm import FloatArray, LatencyOf
 from search.algorithms.controller import Controller
 from search.algorithms.open_choices import OpenChoices
-from search.algorithms.policy_learner import PPO, LearningFigures, PolicyLearner, PolicySettings
+from search.algorithms.policy_learner import PPO, PolicyLearner, PolicySettings
 from search.algorithms.random_search import draw_new
 from search.algorithms.rollout import Rollout, draw_rollout
 from search.reward import MnasnetReward
