@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from mnas.space import Genome
 from search.accuracy.estimator import AccuracyEstimator
 from search.accuracy.jobs import require_training
 from search.accuracy.proxy import ProxyTraining
-from search.algorithms.algorithm import Algorithm, FloatArray
+from search.algorithms.algorithm import Algorithm, FloatArray, Learner
 from search.algorithms.registry import open_algorithm
 from search.algorithms.setting import SearchSetting
 from search.candidate import Candidate
@@ -93,7 +94,8 @@ class Ranking:
             found = self._generation(genomes, generation, len(candidates))
             candidates += found
             algorithm.tell(genomes, np.asarray([candidate.objectives for candidate in found]))
-            volume = self._note(generation, candidates)
+            figures = dict(algorithm.figures) if isinstance(algorithm, Learner) else {}
+            volume = self._note(generation, candidates, figures)
             stale = 0 if volume > best else stale + 1
             best, generation = max(best, volume), generation + 1
         _require_some(candidates)
@@ -199,11 +201,12 @@ class Ranking:
             reason=reason,
         )
 
-    def _note(self, generation: int, candidates: Sequence[Candidate]) -> float:
+    def _note(self, generation: int, candidates: Sequence[Candidate], figures: dict[str, float]) -> float:
         done = [candidate.objectives for candidate in candidates if candidate.status == "done"]
         objectives = np.asarray(done, dtype=float).reshape(-1, 2)
         volume = hypervolume(objectives, self._goal.reference_point)
-        payload = {"evaluations": len(candidates), "hypervolume": volume, "front": len(front_indices(objectives))}
+        counts = {"evaluations": len(candidates), "hypervolume": volume, "front": len(front_indices(objectives))}
+        payload: dict[str, Any] = {**counts, **({"learning": figures} if figures else {})}
         self._context.log.append("generation", payload, f"{generation}/{len(candidates)}")
         self._context.reporter.line(
             f"generation {generation}: {payload['evaluations']} evaluations, front of {payload['front']}, "

@@ -44,7 +44,9 @@ def search(
     target_ms: Annotated[float | None, _option("--target-ms", text="Latency target T (median of the space).")] = None,
     alpha: Annotated[float | None, _option("--alpha", text="Exponent of LAT/T at or below T (-0.07).")] = None,
     beta: Annotated[float | None, _option("--beta", text="Exponent of LAT/T above T (-0.07).")] = None,
-    algorithm: Annotated[str | None, _option("--algorithm", text="nsga2 (default), random or another.")] = None,
+    algorithm: Annotated[
+        str | None, _option("--algorithm", text="nsga2 (default), surrogate, ppo, local, random or another.")
+    ] = None,
     budget: Annotated[int | None, _option("--budget", text="Networks whose accuracy is paid for (24).")] = None,
     population: Annotated[int | None, _option("--population", text="Networks of a generation (8).")] = None,
     patience: Annotated[int | None, _option("--patience", text="Generations without gain before stopping.")] = None,

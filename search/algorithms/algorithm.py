@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -52,3 +52,12 @@ class Algorithm(Protocol):
             genomes: Of the generation asked for last.
             objectives: ``(n, m)``, minimised; error first, the cheap objective - latency - last.
         """
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """An algorithm that has something to tell of how its learning goes."""
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """Numbers of the generation told last, each defined where the algorithm is; empty before the first."""

@@ -66,7 +66,7 @@ class Proposals:
         is_mated = rng.random((tries, 1)) < _SHARE_MATED
         mixed = np.where(is_mated & (rng.random((tries, rows.shape[1])) < 0.5), rows[second], rows[first])
         much = np.where(rng.random((tries, 1)) < _SHARE_MUCH_MUTATED, _MUCH, 1.0)
-        chosen = rng.random(mixed.shape) < much * mutation_rate(self._space.cardinalities)
+        chosen = rng.random(mixed.shape) < much * mutation_rate(self._space.cardinalities, 1.0)
         return self._new(mutate_genes(mixed, self._space.cardinalities, chosen, rng), count, seen)
 
     def neighbours(self, genome: Genome, count: int, seen: set[Genome]) -> list[Genome]:

@@ -22,6 +22,8 @@ _BUILT_IN = {
     "evolution": "search.algorithms.evolution:from_setting",
     "local": "search.algorithms.local_search:from_setting",
     "surrogate": "search.algorithms.surrogate:from_setting",
+    "ppo": "search.algorithms.ppo:ppo_from_setting",
+    "reinforce": "search.algorithms.ppo:reinforce_from_setting",
     "random": "search.algorithms.random_search:from_setting",
 }
 

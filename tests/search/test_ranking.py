@@ -57,7 +57,7 @@ def test_candidates_are_numbered_priced_and_rewarded(make_study, table):
         assert payload["front"] == len(front_indices(objectives))
 
 
-@pytest.mark.parametrize("algorithm", ["nsga2", "random"])
+@pytest.mark.parametrize("algorithm", ["nsga2", "random", "ppo", "reinforce"])
 def test_an_interrupted_search_replays_to_the_same_candidates(make_study, table, algorithm):
     keys = {"budget": 14, "population": 4, "seed": 5, "algorithm": algorithm}
     whole = run(make_study(**keys), table)
