@@ -3,11 +3,12 @@
 The rules are those of LiteRT's quantisation specification (https://ai.google.dev/edge/litert/models/quantization_spec),
 which ONNX can express as well: activations int8, asymmetric, one scale a tensor; weights int8 in -127..127, symmetric,
 one scale an output channel (one in all for a fully connected layer); biases int32 in units of input scale times weight
-scale. Three things are done beside it:
+scale. Four things are done beside it:
 
 - What makes no difference is left out of a range: below -3 a hard swish gives 0, whatever the number.
 - A hard sigmoid behind a convolution costs nothing: with weights / 6 and bias / 6 + 1/2 the limits of int8, laid on
   0 and 1, cut the output off as the hard sigmoid would.
+- A hard swish is x times that gate, in integers, wherever a runtime has no fast hard swish of them.
 - Rounded weights shift the mean of each output channel; the bias takes that back. Source: Nagel et al. 2019
   (arXiv 1906.04721), section 4.2.
 """
@@ -84,6 +85,8 @@ class RoundedWeights:
 
 UNIT = TensorParameters(1 / STEPS, LOWEST)
 """0..1."""
+UNIT_OF_SIX = TensorParameters(6 / STEPS, LOWEST)
+"""0..6 with the numbers that stand for 0..1 in `UNIT`."""
 LOGISTIC = TensorParameters(1 / 256, LOWEST)
 """The output that LiteRT prescribes for a sigmoid."""
 
@@ -117,6 +120,7 @@ def plan_int8(
     tensors = _group_parameters(layers, groups, ranges)
     tensors |= {layers[index].name: UNIT for index in gates}
     for layer in planned:
+        tensors |= _cut_off(layer, tensors[layer.name], ranges)
         for name, parameters in _inner(layer, tensors[tensor_name(layers, layer.inputs[0])]):
             tensors[name] = parameters
     if corrects_bias:
@@ -156,9 +160,19 @@ def _group_parameters(
     }
 
 
+def _cut_off(layer: LayerSpec, output: TensorParameters, ranges: ActivationRanges) -> dict[str, TensorParameters]:
+    """Where the output's own limits do not act as its ReLU, what the ReLU is applied to needs limits that do."""
+    if not is_activation_fused(layer) or layer.activation == "none":
+        return {}
+    top = 6.0 if layer.activation == "relu6" else np.inf
+    if output.zero_point == LOWEST and output.scale * STEPS <= top + _LEAST_WIDTH:
+        return {}
+    return {linear_name(layer): parameters_of((0.0, min(top, ranges.limits[layer.name][1])))}
+
+
 def _inner(layer: LayerSpec, source: TensorParameters) -> Iterator[tuple[str, TensorParameters]]:
     """Yield the tensors that a writer needs inside a layer."""
-    for part in ("pad", "longer", "split", "swapped"):
+    for part in ("pad", "longer", "flat", "split", "swapped"):
         yield f"{layer.name}/{part}", source
     yield f"{layer.name}/gate", LOGISTIC
     yield f"{layer.name}/relu6", parameters_of((0.0, 6.0))
