@@ -65,15 +65,16 @@ class LayerModule(nn.Module):
         """Return the output of the last layer."""
         values: dict[int, torch.Tensor] = {NETWORK_INPUT: images}
         for layer in self.layers:
-            inputs = [values[source] for source in layer.inputs]
-            value = self._run(layer, inputs)
-            if layer.activation != "none":
-                value = _ACTIVATIONS[layer.activation](value)
-            values[layer.index] = value
+            values[layer.index] = self.run_layer(layer, [values[source] for source in layer.inputs])
             for source in layer.inputs:
                 if self._last_use[source] == layer.index:
                     values.pop(source, None)
         return values[len(self.layers) - 1]
+
+    def run_layer(self, layer: LayerSpec, inputs: list[torch.Tensor]) -> torch.Tensor:
+        """Return the output of one layer, its activation included, for these inputs."""
+        value = self._run(layer, inputs)
+        return value if layer.activation == "none" else _ACTIVATIONS[layer.activation](value)
 
     def _run(self, layer: LayerSpec, inputs: list[torch.Tensor]) -> torch.Tensor:
         first = inputs[0]

@@ -9,6 +9,7 @@ from mnas.architecture import Architecture
 from mnas.counts import total_macs, total_params
 from mnas.layers import layers_of
 from search.data.dataset import Dataset
+from search.data.preprocessing import preprocessing_of
 from search.foreign import device_words
 from search.result import FrontMember, StudyResult
 
@@ -18,21 +19,12 @@ def make_card(
 ) -> dict[str, Any]:
     """Return ``card.json`` of a finalist; docs/contracts.md describes the keys."""
     layers = layers_of(architecture)
-    channels, px, _ = architecture.input_shape_chw
     return {
         "schema": "mnas.card/1",
         "arch_id": member.arch_id,
         "study": result.study_id,
         "summary": f"Found by study {result.study_id} in the space {table.space} for {dataset.name}.",
-        "preprocessing": {
-            "px": px,
-            "channels": channels,
-            "layout": {"onnx": "NCHW", "tflite": "NHWC"},
-            "resize": "bilinear, antialiased",
-            "scale": "pixels / 255",
-            "mean": [round(value, 6) for value in dataset.mean],
-            "std": [round(value, 6) for value in dataset.std],
-        },
+        "preprocessing": preprocessing_of(dataset, architecture),
         "class_labels": list(dataset.class_names),
         "dtype": "float32",
         "macs": total_macs(layers),

@@ -20,6 +20,7 @@ from search.accuracy.jobs import TrainingJob, TrainingOutcome, require_training,
 from search.candidate import Candidate
 from search.context import StudyContext
 from search.data.dataset import Dataset, tensors
+from search.data.preprocessing import preprocessing_of
 from search.executors.executor import Outcome
 from search.goal import Goal
 from search.pareto import front_indices, front_ranks, thin_front
@@ -120,7 +121,12 @@ def export_finalists(context: StudyContext, finalists: Sequence[Candidate]) -> d
         module = load_weights(architecture, weights_path(context.work, finalist.arch_id, repeat))
         try:
             models = write_models(
-                context.exports, architecture, module, parity_images(context.dataset, architecture), context.study_id
+                context.exports,
+                architecture,
+                module,
+                parity_images(context.dataset, architecture),
+                context.study_id,
+                preprocessing_of(context.dataset, architecture),
             )
         except ExportError as failure:
             context.reporter.warn(f"finalist {finalist.arch_id[:12]} is left out: {failure}")

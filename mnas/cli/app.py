@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mnas.cli import arch, bench, data, devices, doctor, lut, report, runner, runs, search, study
+from mnas.cli import arch, bench, data, devices, doctor, export, lut, report, runner, runs, search, study
 
 app = typer.Typer(
     name="mnas",
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.command("bench")(bench.bench)
 app.command("search")(search.search)
+app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.add_typer(lut.app, name="lut")

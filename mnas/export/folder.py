@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,13 @@ from jinja2 import Environment
 
 from mnas.architecture import Architecture
 from mnas.export.artifact import ModelArtifact, save_artifact
-from mnas.export.onnx import write_onnx
-from mnas.export.parity import (
-    Image,
-    ParityReport,
-    check_parity_on,
-    require_parity,
-    run_onnx,
-    run_tflite,
-    run_torch,
-)
-from mnas.export.tflite import write_tflite
-from mnas.jsonio import canonical_json, remove_unfinished, write_bytes_atomic, write_json_atomic, write_text_atomic
-from mnas.modules import LayerModule, folded_weights
+from mnas.export.gate import GateReport
+from mnas.export.gated import gated_models
+from mnas.export.metadata import ID_LENGTH
+from mnas.export.parity import Image, ParityReport
+from mnas.jsonio import remove_unfinished, write_bytes_atomic, write_json_atomic, write_text_atomic
+from mnas.modules import LayerModule
 
-ID_LENGTH = 12
 _FILES = ("architecture.json", "weights.pt", "model.onnx", "model.tflite", "card.json", "card.md")
 
 _CARD = """# Network {{ card.arch_id[:12] }}
@@ -62,11 +55,13 @@ class ExportedModels:
         onnx: The ONNX file.
         tflite: The TFLite file.
         parity: Format -> report against the torch module.
+        gate: Format -> all that the gate found.
     """
 
     onnx: ModelArtifact
     tflite: ModelArtifact
     parity: dict[str, ParityReport]
+    gate: dict[str, GateReport]
 
     def of_format(self, model_format: str) -> ModelArtifact:
         """Return the file of a format."""
@@ -96,9 +91,14 @@ def _make_way(folder: Path, study: str) -> None:
 
 
 def write_models(
-    exports: Path, architecture: Architecture, module: LayerModule, images: Image, study: str
+    exports: Path,
+    architecture: Architecture,
+    module: LayerModule,
+    images: Image,
+    study: str,
+    preprocessing: Mapping[str, Any] | None = None,
 ) -> ExportedModels:
-    """Write architecture, weights, ONNX and TFLite; a model that fails the parity gate is not written.
+    """Write architecture, weights, ONNX and TFLite; if a model fails the export gate, nothing is written.
 
     Args:
         exports: Folder of all exports.
@@ -106,21 +106,19 @@ def write_models(
         module: With trained weights.
         images: Preprocessed images of the network's own data for the gate, ``(n, C, H, W)``, at least 2.
         study: Whose export it is; a folder that another study finished is kept as ``<folder>-<study>``.
+        preprocessing: As in ``card.json``; it goes into the model files, too.
 
     Raises:
-        ExportError: ``EXP01``: a model does not compute what the module computes.
+        ExportError: ``EXP01``: a model does not compute what the module computes. ``EXP03`` to ``EXP06``: see
+            `mnas.export.gate`.
     """
     import torch
 
-    folder, weights = export_folder(exports, architecture.arch_id), folded_weights(module)
+    folder = export_folder(exports, architecture.arch_id)
     for name in _FILES:
         remove_unfinished(folder / name)
-    metadata = {"mnas.arch_id": architecture.arch_id, "mnas.architecture": canonical_json(architecture.to_json())}
-    reference, reports, data = run_torch(module), {}, {}
-    for model_format, write, run in (("onnx", write_onnx, run_onnx), ("tflite", write_tflite, run_tflite)):
-        data[model_format] = write(module.layers, weights, name=architecture.arch_id[:ID_LENGTH], metadata=metadata)
-        reports[model_format] = check_parity_on(reference, run(data[model_format]), images)
-        require_parity(reports[model_format], f"{folder.name}/model.{model_format}")
+    places = {model_format: f"{folder.name}/model.{model_format}" for model_format in ("onnx", "tflite")}
+    models = gated_models(architecture, module, images, places, preprocessing=preprocessing)
     _make_way(folder, study)
     write_json_atomic(folder / "architecture.json", architecture.to_json())
     buffer = io.BytesIO()
@@ -128,15 +126,17 @@ def write_models(
     write_bytes_atomic(folder / "weights.pt", buffer.getvalue())
     files = {
         model_format: save_artifact(
-            data[model_format],
+            model.data,
             folder / f"model.{model_format}",
             model_format=model_format,
             input_shape_chw=architecture.input_shape_chw,
             arch_id=architecture.arch_id,
         )
-        for model_format in data
+        for model_format, model in models.items()
     }
-    return ExportedModels(files["onnx"], files["tflite"], reports)
+    gate = {model_format: model.report for model_format, model in models.items()}
+    parity = {model_format: report.parity for model_format, report in gate.items() if report.parity is not None}
+    return ExportedModels(files["onnx"], files["tflite"], parity, gate)
 
 
 def parity_to_json(report: ParityReport) -> dict[str, float]:

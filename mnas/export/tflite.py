@@ -30,7 +30,7 @@ _FUSED = {
 }
 _FUSING_OPS = frozenset({"conv", "linear", "maxpool", "avgpool", "add", "scale"})
 _NON_NEGATIVE = frozenset({"relu", "relu6", "hsigmoid", "sigmoid"})
-_KEEPS_SIGN = frozenset({"pool", "maxpool", "avgpool", "add", "concat", "slice", "shuffle"})
+_KEEPS_SIGN = frozenset({"pool", "maxpool", "avgpool", "add", "scale", "concat", "slice", "shuffle"})
 _LOWEST = float(np.finfo(np.float32).min)
 _GROUPED_CONV_VERSION = 6
 _DILATED_DEPTHWISE_VERSION = 2
@@ -85,6 +85,23 @@ def same_padding_is_torchs(layer: LayerSpec) -> bool:
         if out != -(-size // layer.stride) or total // 2 != before:
             return False
     return True
+
+
+def prolongation(layer: LayerSpec) -> tuple[int, int] | None:
+    """Return by how much an image must grow below and to the right for ``SAME`` to pad a maximum as torch does.
+
+    With a size of ``1 mod stride`` ``SAME`` pads alike on both sides; that makes one more window at the end.
+
+    Returns:
+        Rows and columns, 0 where the size is such already; ``None`` where a window that counts would reach into them.
+    """
+    grown = []
+    for size, out, pad in zip(layer.in_shapes_chw[0][1:], layer.out_shape_chw[1:], layer.padding_tlbr, strict=False):
+        behind = size - 1 - (out - 1) * layer.stride  # pixels behind the centre of the last window
+        if 0 < behind < pad:
+            return None
+        grown.append(layer.stride - behind if behind else 0)
+    return grown[0], grown[1]
 
 
 class _Writer:
@@ -143,7 +160,7 @@ class _Writer:
     def conv(self, layer: LayerSpec, inputs: list[int], out: int) -> None:
         """Append ``CONV_2D`` or ``DEPTHWISE_CONV_2D``, behind a ``PAD`` where ``SAME`` would differ."""
         same = any(layer.padding_tlbr) and same_padding_is_torchs(layer)
-        source = inputs[0] if same or not any(layer.padding_tlbr) else self._pad(layer, inputs[0])
+        source = inputs[0] if same or not any(layer.padding_tlbr) else self._pad(layer, inputs[0], layer.padding_tlbr)
         found = layer_weights(layer, self._weights)
         bias = self.graph.constant(f"{layer.name}.bias", found.bias)
         common: dict[str, Any] = {
@@ -168,34 +185,55 @@ class _Writer:
             self.graph.operator("CONV_2D", [source, weight, bias], out, options, version=version)
 
     def window_pool(self, layer: LayerSpec, inputs: list[int], out: int) -> None:
-        """Append ``MAX_POOL_2D`` or ``AVERAGE_POOL_2D``, behind a ``PAD``.
-
-        ``SAME`` would leave the padding out of an average. For a maximum the padding must never win: zero does not
-        where nothing is negative, else it is the lowest number (``PADV2``, which XNNPACK does not take over).
-        """
-        is_max = layer.op == "maxpool"
-        same = is_max and any(layer.padding_tlbr) and same_padding_is_torchs(layer)
+        """Append ``MAX_POOL_2D`` or ``AVERAGE_POOL_2D``; ``SAME`` would leave the padding out of an average."""
         source = inputs[0]
-        if any(layer.padding_tlbr) and not same:
-            is_lowest = is_max and layer.inputs[0] not in self._non_negative
-            source = self._pad(layer, source, _LOWEST if is_lowest else 0.0)
+        if not any(layer.padding_tlbr):
+            self._pool(layer, source, out, is_same=False)
+        elif layer.op == "avgpool":
+            self._pool(layer, self._pad(layer, source, layer.padding_tlbr), out, is_same=False)
+        else:
+            self._padded_maximum(layer, source, out)
+
+    def _padded_maximum(self, layer: LayerSpec, source: int, out: int) -> None:
+        """Append a maximum whose padding never wins.
+
+        Zeros do not where nothing is negative. Else the image is prolonged below and to the right, so that ``SAME``
+        pads as torch does, and the windows that see the prolongation are cut off: all of that XNNPACK takes over.
+        Where that is impossible the padding is the lowest number (``PADV2``, which XNNPACK leaves to TFLite).
+        """
+        longer = prolongation(layer)
+        if longer == (0, 0):
+            self._pool(layer, source, out, is_same=True)
+        elif layer.inputs[0] in self._non_negative:
+            self._pool(layer, self._pad(layer, source, layer.padding_tlbr), out, is_same=False)
+        elif longer is None:
+            self._pool(layer, self._pad(layer, source, layer.padding_tlbr, _LOWEST), out, is_same=False)
+        else:
+            channels, height, width = layer.out_shape_chw
+            below, right = longer
+            shape = (1, height + (below > 0), width + (right > 0), channels)
+            whole = self.graph.tensor(f"{layer.name}/longer", shape)
+            self._pool(layer, self._pad(layer, source, (0, 0, below, right)), whole, is_same=True)
+            self._cut(whole, out, (0, 0, 0, 0))
+
+    def _pool(self, layer: LayerSpec, source: int, out: int, *, is_same: bool) -> None:
         options = schema.Pool2DOptionsT(
-            padding=schema.Padding.SAME if same else schema.Padding.VALID,
+            padding=schema.Padding.SAME if is_same else schema.Padding.VALID,
             strideW=layer.stride,
             strideH=layer.stride,
             filterWidth=layer.kernel_size,
             filterHeight=layer.kernel_size,
             fusedActivationFunction=_FUSED.get(layer.activation, _FUSED["none"]),
         )
-        self.graph.operator("MAX_POOL_2D" if is_max else "AVERAGE_POOL_2D", [source], out, options)
+        self.graph.operator("MAX_POOL_2D" if layer.op == "maxpool" else "AVERAGE_POOL_2D", [source], out, options)
 
     def flatten(self, layer: LayerSpec, inputs: list[int], out: int) -> None:
         """Append ``RESHAPE``."""
         self._reshape(inputs[0], out, (1, layer.out_shape_chw[0]))
 
-    def _pad(self, layer: LayerSpec, source: int, value: float = 0.0) -> int:
+    def _pad(self, layer: LayerSpec, source: int, tlbr: tuple[int, int, int, int], value: float = 0.0) -> int:
         channels, height, width = layer.in_shapes_chw[0]
-        top, left, bottom, right = layer.padding_tlbr
+        top, left, bottom, right = tlbr
         amounts = np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32)
         padded = self.graph.tensor(f"{layer.name}/pad", (1, height + top + bottom, width + left + right, channels))
         constant = self.graph.constant(f"int32/pad_{top}_{left}_{bottom}_{right}", amounts)
@@ -235,9 +273,11 @@ class _Writer:
 
     def slice(self, layer: LayerSpec, inputs: list[int], out: int) -> None:
         """Append ``SLICE`` along the channels."""
-        shape = self.graph.shape(out)
-        begin = self.graph.ints(*[0] * (len(shape) - 1), layer.channel_range[0])
-        self.graph.operator("SLICE", [inputs[0], begin, self.graph.ints(*shape)], out, schema.SliceOptionsT())
+        self._cut(inputs[0], out, (*[0] * (len(self.graph.shape(out)) - 1), layer.channel_range[0]))
+
+    def _cut(self, source: int, out: int, begin: tuple[int, ...]) -> None:
+        size = self.graph.ints(*self.graph.shape(out))
+        self.graph.operator("SLICE", [source, self.graph.ints(*begin), size], out, schema.SliceOptionsT())
 
     def shuffle(self, layer: LayerSpec, inputs: list[int], out: int) -> None:
         """Append ``RESHAPE``, ``TRANSPOSE``, ``RESHAPE``; four dimensions, so that version 1 does."""

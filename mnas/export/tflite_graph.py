@@ -21,7 +21,7 @@ _TENSOR_TYPES = {
 }
 
 
-class _Buffer:
+class AlignedBuffer:
     """Bytes packed at a multiple of 16, as the schema demands (``force_align: 16``) and the object API forgets.
 
     Kernels may load whole vectors from a memory-mapped file. The values, transposed or not, are copied once, straight
@@ -52,7 +52,7 @@ class TFLiteGraph:
 
     def __init__(self) -> None:
         # Buffer 0 is empty by convention: whatever is computed at run time refers to it.
-        self._buffers = [_Buffer(None)]
+        self._buffers = [AlignedBuffer(None)]
         self._tensors: list[Any] = []
         self._operators: list[Any] = []
         self._codes: dict[tuple[int, int], int] = {}
@@ -155,7 +155,7 @@ class TFLiteGraph:
         return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
     def _add_buffer(self, values: npt.NDArray[Any]) -> int:
-        self._buffers.append(_Buffer(values))
+        self._buffers.append(AlignedBuffer(values))
         self._content_bytes += values.nbytes + _ALIGNMENT
         return len(self._buffers) - 1
 

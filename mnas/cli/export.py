@@ -1,0 +1,156 @@
+"""``mnas export``: a network as model files, each of which passed the export gate."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mnas.cli.options import FileOption, FormatOption, QuietOption, output_folder
+from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
+
+if TYPE_CHECKING:
+    from mnas.export.artifact import ModelArtifact
+    from mnas.export.gate import GateReport
+    from mnas.export.gated import GatedModel
+    from mnas.export.source import ExportSource
+
+FOLDER = "models"
+"""Below the output folder: where files go for which no folder is named."""
+
+_COLUMNS = (
+    "format",
+    "path",
+    "bytes",
+    "sha256",
+    "difference",
+    "moves",
+    "operators",
+    "transposes",
+    "partitions",
+)
+_NOTES = (
+    "difference: largest of any output against torch, as a share of the outputs' range",
+    "moves: how far the outputs of two images differ, as a share of it",
+    "partitions: pieces that XNNPACK takes the network in",
+)
+
+
+class Target(StrEnum):
+    """Formats of model files."""
+
+    onnx = "onnx"
+    tflite = "tflite"
+    both = "both"
+
+
+def export(
+    source: Annotated[
+        str,
+        typer.Argument(help="A named network, an architecture.json, a weights.pt, or a study's export folder."),
+    ],
+    to: Annotated[Target, typer.Option("--to", help="Formats of the model files.")] = Target.both,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder of the files; else models/ in $MNAS_OUT or ./mnas-out.", show_default=False),
+    ] = None,
+    architecture: Annotated[
+        Path | None,
+        typer.Option("--architecture", help="The architecture.json of the weights, where it is not beside them."),
+    ] = None,
+    px: Annotated[int | None, typer.Option("--px", min=1, help="Pixels of a named network's input (224).")] = None,
+    classes: Annotated[int | None, typer.Option("--classes", min=1, help="Outputs of a named network (1000).")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of random weights and of the gate's images.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    output_format: FormatOption = Format.table,
+    output: FileOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a network as ONNX and TFLite; a file that does not compute what torch computes is not written.
+
+    Named networks and architectures come with random weights: such files are good for timing and for nothing else.
+    """
+    from mnas.export.placing import place_models, require_places
+    from mnas.export.source import find_source
+
+    reporter = ConsoleReporter(quiet)
+    found = find_source(source, architecture, px, classes)
+    formats = ("onnx", "tflite") if to is Target.both else (to.value,)
+    folder = out or output_folder(None) / FOLDER
+    paths = {model_format: folder / f"{found.name}.{model_format}" for model_format in formats}
+    require_places(paths.values(), may_replace=force)
+    if found.weights is None:
+        reporter.warn(
+            f"{source} has RANDOM WEIGHTS (seed {seed}): its files are good for timing, and their outputs mean nothing"
+        )
+    models = _gated(found, seed, paths)
+    files = place_models(models, paths, found.architecture, may_replace=force)
+    for model_format, model in models.items():
+        for warning in model.report.file.warnings:
+            reporter.warn(f"{paths[model_format].name}: {warning}")
+    reports = {model_format: model.report for model_format, model in models.items()}
+    emit(_result(found, seed, files, reports), output_format, output)
+    say(f"next: mnas bench {quote(str(next(iter(paths.values()))))}", quiet=quiet)
+
+
+def _gated(found: ExportSource, seed: int, paths: dict[str, Path]) -> dict[str, GatedModel]:
+    """Write the files in memory and have the gate check them, on images that move the network's output."""
+    from mnas.export import parity, probes
+    from mnas.export.gated import gated_models
+
+    module, shape = found.module(seed), found.architecture.input_shape_chw
+    is_random = found.weights is None
+    if is_random:
+        images = parity.parity_inputs(shape, probes.COUNT, seed)
+    else:
+        images = probes.probe_images(parity.run_torch(module), shape, seed)
+    return gated_models(
+        found.architecture,
+        module,
+        images,
+        {model_format: os.fspath(path) for model_format, path in paths.items()},
+        preprocessing=found.preprocessing,
+        min_moves=parity.MIN_MOVES if is_random else probes.MIN_MOVES,
+    )
+
+
+def _result(found: ExportSource, seed: int, files: dict[str, ModelArtifact], reports: dict[str, GateReport]) -> Result:
+    rows = [_row(files[model_format], report) for model_format, report in reports.items()]
+    weights = {"random": True, "seed": seed} if found.weights is None else {"random": False, "path": str(found.weights)}
+    document = {
+        "arch_id": found.architecture.arch_id,
+        "weights": weights,
+        "preprocessing": found.preprocessing,
+        "files": [
+            {
+                "format": model_format,
+                "path": str(file.path),
+                "size_bytes": file.size_bytes,
+                "sha256": file.sha256,
+                "input_shape": list(file.input_shape),
+                "gate": reports[model_format].to_json(),
+            }
+            for model_format, file in files.items()
+        ],
+    }
+    title = f"{found.name}: network {found.architecture.arch_id[:12]}"
+    return Result(_COLUMNS, rows, document, title, _NOTES)
+
+
+def _row(file: ModelArtifact, report: GateReport) -> list[Any]:
+    found, parity = report.file, report.parity
+    return [
+        file.format,
+        str(file.path),
+        file.size_bytes,
+        file.sha256,
+        None if parity is None else parity.relative_difference,
+        None if parity is None else parity.moves,
+        sum(found.lint.operators.values()),
+        found.lint.transposes,
+        None if found.partitions is None else found.partitions.count,
+    ]

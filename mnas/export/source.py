@@ -1,0 +1,155 @@
+"""What is to be exported: a named network, an architecture, weights, or the export folder of a study."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnas.architecture import Architecture
+from mnas.errors import ArchitectureError, ConfigError, ExportError
+from mnas.export.metadata import ID_LENGTH
+from mnas.modules import LayerModule, build_module
+from mnas.named_networks import NAMED_NETWORKS, named_network
+
+ARCHITECTURE_NAME, WEIGHTS_NAME, CARD_NAME = "architecture.json", "weights.pt", "card.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSource:
+    """A network with its weights.
+
+    Attributes:
+        name: What its files are called without their suffix: that of a named network, else digits of the arch_id.
+        architecture: The network.
+        weights: The file of its weights; ``None`` where they are random.
+        preprocessing: Of its images, from ``card.json``; ``None`` where it is not known.
+    """
+
+    name: str
+    architecture: Architecture
+    weights: Path | None = None
+    preprocessing: Mapping[str, Any] | None = None
+
+    def module(self, seed: int) -> LayerModule:
+        """Return the torch module, in evaluation mode; random weights get batch norm statistics that fit them.
+
+        Raises:
+            ExportError: ``EXP09``, ``EXP10``: the weights cannot be read, or are of another network.
+            ArchitectureError: A block does not fit the one before it.
+        """
+        if self.weights is not None:
+            from mnas.export.weights_file import module_with, read_weights
+
+            return module_with(self.architecture, read_weights(self.weights), self.weights)
+        from mnas.export.parity import settle_batch_norm
+
+        module = build_module(self.architecture, seed=seed)
+        settle_batch_norm(module, self.architecture.input_shape_chw, seed)
+        return module.eval()
+
+
+def find_source(asked: str, architecture: Path | None, px: int | None, classes: int | None) -> ExportSource:
+    """Return what a person means.
+
+    Args:
+        asked: A named network, an ``architecture.json``, a ``weights.pt``, or a folder that holds both.
+        architecture: Of the weights, where it is not beside them.
+        px: Pixels of a named network's input.
+        classes: Outputs of a named network.
+
+    Raises:
+        ExportError: ``EXP30``: nothing of that name.
+        ArchitectureError: ``ARC04``: the architecture cannot be read. ``ARC01``: it is none.
+        ConfigError: ``CFG30``: an option that does not go with this source.
+    """
+    path = Path(asked)
+    is_named = asked in NAMED_NETWORKS
+    if not is_named and (px is not None or classes is not None):
+        raise _misplaced("--px and --classes", asked, "they are of a named network; a file has its own")
+    if is_named or (not path.exists() and path.suffix not in (".json", ".pt")):
+        if architecture is not None:
+            raise _misplaced("--architecture", asked, "it goes with weights")
+        return _named(asked, px or 224, classes or 1000)
+    if path.is_dir():
+        return _folder(path, architecture)
+    if path.suffix == ".json":
+        if architecture is not None:
+            raise _misplaced("--architecture", asked, "it goes with weights")
+        found = read_architecture(path)
+        return ExportSource(found.arch_id[:ID_LENGTH], found)
+    return _weights(path, architecture)
+
+
+def _named(asked: str, px: int, classes: int) -> ExportSource:
+    if asked not in NAMED_NETWORKS:
+        raise ExportError(
+            "EXP30",
+            "there is no such network, file or folder",
+            value=asked,
+            why=f"named networks are {', '.join(NAMED_NETWORKS)}",
+            fix="name one of them, an architecture.json, a weights.pt or an export folder",
+        )
+    return ExportSource(asked, named_network(asked, px, classes))
+
+
+def _folder(folder: Path, architecture: Path | None) -> ExportSource:
+    if not (folder / WEIGHTS_NAME).is_file():
+        raise ExportError(
+            "EXP30",
+            "the folder is no export of a network",
+            value=os.fspath(folder),
+            why=f"it holds no {WEIGHTS_NAME}",
+            fix="name a folder below the exports of a study, or a file in it",
+        )
+    return _weights(folder / WEIGHTS_NAME, architecture)
+
+
+def _weights(path: Path, architecture: Path | None) -> ExportSource:
+    """Return weights with their architecture, and with the preprocessing on a card beside them."""
+    if not path.is_file():
+        raise ExportError(
+            "EXP09", "the weights cannot be read", value=os.fspath(path), why="no such file", fix="name another file"
+        )
+    beside = path.parent / ARCHITECTURE_NAME
+    if architecture is None and not beside.is_file():
+        raise ExportError(
+            "EXP30",
+            "the architecture of the weights is not known",
+            value=os.fspath(path),
+            why=f"there is no {ARCHITECTURE_NAME} beside them",
+            fix="name it with --architecture",
+        )
+    found = read_architecture(architecture or beside)
+    return ExportSource(found.arch_id[:ID_LENGTH], found, path, _preprocessing(path.parent / CARD_NAME, found))
+
+
+def read_architecture(path: Path) -> Architecture:
+    """Read an ``architecture.json``.
+
+    Raises:
+        ArchitectureError: ``ARC04``: it cannot be read. ``ARC01``: it is no architecture.
+    """
+    try:
+        return Architecture.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArchitectureError(
+            "ARC04", "the architecture cannot be read", value=os.fspath(path), why=str(error), fix="correct the file"
+        ) from error
+
+
+def _preprocessing(card: Path, architecture: Architecture) -> Mapping[str, Any] | None:
+    """Return the preprocessing on the card of this very network; a card that is missing or damaged tells nothing."""
+    try:
+        document = json.loads(card.read_text(encoding="utf-8"))
+        is_its = document["arch_id"] == architecture.arch_id and isinstance(document["preprocessing"], dict)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return document["preprocessing"] if is_its else None
+
+
+def _misplaced(option: str, asked: str, why: str) -> ConfigError:
+    return ConfigError("CFG30", f"{option} cannot be used here", value=asked, why=why, fix="leave it out")
