@@ -40,14 +40,13 @@ class Preprocessing:
             )
 
     @classmethod
-    def from_card(cls, card: Mapping[str, Any]) -> Preprocessing:
+    def from_json(cls, found: Mapping[str, Any]) -> Preprocessing:
         """Read the ``preprocessing`` of a ``card.json``.
 
         Raises:
             DataError: ``DAT14``: it lacks a key or holds something else.
         """
         try:
-            found = card["preprocessing"]
             mean, std = (tuple(float(value) for value in found[key]) for key in ("mean", "std"))
             return cls(int(found["px"]), int(found["channels"]), mean, std)
         except (KeyError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Writes a network as ONNX in 8-bit integers, in the form that runtimes fuse: QuantizeLinear and DequantizeLinear pairs.
+"""Writes a network as ONNX in 8-bit integers: pairs of QuantizeLinear and DequantizeLinear, which runtimes fuse.
 
 Each tensor of the plan is rounded by such a pair, weights and biases are integers behind a DequantizeLinear. A runtime
 turns ``DequantizeLinear, Conv, QuantizeLinear`` into one integer convolution; operators that it has no integers for
@@ -10,6 +10,7 @@ between the two kinds it leaves float.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,12 @@ from mnas.export.onnx import INPUT_NAME, OUTPUT_NAME, write_onnx
 from mnas.layers import LayerSpec
 from mnas.weights import Weights
 
-_DATA_TYPES = {"int8": TensorProto.INT8, "uint8": TensorProto.UINT8, "int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
+_DATA_TYPES = {
+    "int8": TensorProto.INT8,
+    "uint8": TensorProto.UINT8,
+    "int32": TensorProto.INT32,
+    "float32": TensorProto.FLOAT,
+}
 
 
 def write_int8_onnx(
@@ -74,16 +80,15 @@ class _Rounding:
         self._round(INPUT_NAME, INPUT_NAME)
         for node in nodes:
             layer = weighted.get(node.input[1]) if len(node.input) == 3 else None
-            before = list(node.input)
-            node.input[:] = [self._read(one) if one in self._tensors else one for one in node.input]
-            if layer is not None:
-                self._weights(node, layer)
             output = node.output[0]
             if output in self._tensors:
                 node.output[0] = f"{output}/float"
             if node.op_type == "HardSwish":
-                self._hard_swish(before[0], node.output[0])
+                self._hard_swish(node.input[0], node.output[0])
             else:
+                node.input[:] = [self._read(one) if one in self._tensors else one for one in node.input]
+                if layer is not None:
+                    self._weights(node, layer)
                 self._nodes.append(node)
             if output in self._tensors:
                 self._round(output, node.output[0])
@@ -125,9 +130,12 @@ class _Rounding:
         """Append the constant 3, as 255 in units of its 255th part."""
         self._reads["three"] = self._reads.get("three", 0) + 1
         name = f"three{self._reads['three']}"
-        numbers = np.array(255, np.uint8), np.array(3 / 255, np.float32), np.array(0, np.uint8)
-        parts = zip(("int", "scale", "zero"), numbers, strict=True)
-        self._node("DequantizeLinear", [self._store(f"{name}/{part}", value) for part, value in parts], name)
+        inputs = [
+            self._store(f"{name}/int", np.array(255, np.uint8)),
+            self._store(f"{name}/scale", np.array(3 / 255, np.float32)),
+            self._store(f"{name}/zero", np.array(0, np.uint8)),
+        ]
+        self._node("DequantizeLinear", inputs, name)
         return name
 
     def _weights(self, node: NodeProto, layer: LayerSpec) -> None:
@@ -155,10 +163,7 @@ class _Rounding:
     def _node(self, op: str, inputs: list[str], output: str, **attributes: object) -> None:
         self._nodes.append(helper.make_node(op, inputs, [output], name=f"{output}/{op}", **attributes))
 
-    def _store(self, name: str, values: npt.NDArray[np.generic]) -> str:
+    def _store(self, name: str, values: npt.NDArray[Any]) -> str:
         kind = _DATA_TYPES[str(values.dtype)]
-        self._constants.append(
-            TensorProto(name=name, data_type=kind, dims=values.shape, raw_data=values.tobytes())
-        )
+        self._constants.append(TensorProto(name=name, data_type=kind, dims=values.shape, raw_data=values.tobytes()))
         return name
-

@@ -193,7 +193,7 @@ def rounded_weight(found: LayerWeights, source: TensorParameters, *, is_per_chan
     rows = found.weight.reshape(len(found.weight), -1)
     # A channel of tiny weights may still have a bias, which must fit into 32 bits in its units.
     needed = np.maximum(np.abs(rows).max(1) / HIGHEST, np.abs(found.bias) / (source.scale * _LARGEST_BIAS))
-    needed = np.maximum(needed, max(float(needed.max()) * _LEAST_RATIO, np.finfo(np.float32).tiny))
+    needed = np.maximum(needed, max(float(needed.max()) * _LEAST_RATIO, float(np.finfo(np.float32).tiny)))
     scales = (needed if is_per_channel else needed.max(keepdims=True)).astype(np.float32)
     weight = np.clip(np.rint(rows / scales[:, None]), -HIGHEST, HIGHEST).astype(np.int8)
     bias_scales = np.float32(source.scale) * scales

@@ -113,7 +113,7 @@ class _Int8Graph(TFLiteGraph):
         super().operator(op, ready, output, options, version=version)
 
     def _hard_swish(self, source: int, output: int) -> None:
-        """Append x * limited(x / 6 + 1/2): XNNPACK takes no int8 ``HARD_SWISH``, and TFLite's own is four times as slow.
+        """Append x * limited(x / 6 + 1/2): XNNPACK takes no int8 ``HARD_SWISH``, and TFLite's own kernel is slower.
 
         The sixth is exact, since only its scale differs; the limits of int8 limit the sum to 0..1.
         """
@@ -145,7 +145,7 @@ class _Int8Graph(TFLiteGraph):
         return index
 
     def _stored(
-        self, name: str, values: npt.NDArray[Any], scales: Sequence[float], zero_points: Sequence[int], axis: int = 0
+        self, name: str, values: npt.NDArray[Any], scales: npt.ArrayLike, zero_points: Sequence[int], axis: int = 0
     ) -> int:
         return super().constant(name, values, _quantization(scales, zero_points, axis))
 
@@ -165,7 +165,7 @@ class _Int8Graph(TFLiteGraph):
         return super().pack(name, source, output, metadata)
 
 
-def _quantization(scales: Sequence[float], zero_points: Sequence[int], axis: int = 0) -> Any:
+def _quantization(scales: npt.ArrayLike, zero_points: Sequence[int], axis: int = 0) -> Any:
     return schema.QuantizationParametersT(
         scale=np.asarray(scales, np.float32), zeroPoint=np.asarray(zero_points, np.int64), quantizedDimension=axis
     )

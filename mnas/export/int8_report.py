@@ -1,0 +1,236 @@
+"""What 8-bit integers cost a network's outputs, and whether a file of them may be used.
+
+Outputs cannot be compared digit by digit as those of a float file are. What must survive is the ranking: the cosine
+between both networks' outputs once the mean over the images is taken away (what all images have in common says nothing
+and would hide a lost ranking), and how often both name the same class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.errors import ExportError
+from mnas.export.gate import Fault, FileReport, check_file
+from mnas.export.lint import LintRules
+from mnas.export.parity import Image, Run
+from mnas.jsonio import without_nan
+from mnas.layers import LayerSpec
+
+MIN_COSINE = 0.95
+MIN_AGREEMENT = 0.9
+RULES: Mapping[str, LintRules] = {
+    "onnx": LintRules(
+        frozenset({"QuantizeLinear", "DequantizeLinear"}),
+        frozenset({"float32", "int8", "uint8", "int32"}),
+        {"hswish": ("Add", "Mul")},
+    ),
+    "tflite": LintRules(
+        frozenset({"QUANTIZE", "DEQUANTIZE"}),
+        frozenset({"float32", "int8", "int32"}),
+        {"hswish": ("MUL", "ADD", "MUL")},
+    ),
+}
+_INTEGER_BYTES = 1
+_BYTES_PER_CHANNEL = 20
+"""A scale and a zero point for its weights, and again for its bias."""
+_BYTES_PER_LAYER = 2048
+_ENDS = frozenset({"QUANTIZE", "DEQUANTIZE"})
+_LIMITERS = frozenset({"Relu", "Clip"})
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Accuracy:
+    """An integer network beside the float one, on the same images.
+
+    Attributes:
+        images: How many.
+        cosine: Of both networks' outputs, the mean over the images taken away from each; NaN where all outputs of one
+            are equal.
+        agreement: Share of the images for which both have the same largest output.
+        top1_float: Accuracy of the float network; ``None`` without labels.
+        top1_int8: Accuracy of the integer network; ``None`` without labels.
+    """
+
+    images: int
+    cosine: float
+    agreement: float
+    top1_float: float | None = None
+    top1_int8: float | None = None
+
+    @property
+    def loss_points(self) -> float | None:
+        """Percentage points of accuracy that are lost; ``None`` without labels."""
+        if self.top1_float is None or self.top1_int8 is None:
+            return None
+        return 100 * (self.top1_float - self.top1_int8)
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Report:
+    """What the gate found of a file of integers.
+
+    Attributes:
+        model_format: ``onnx`` or ``tflite``.
+        file: What the file alone shows.
+        accuracy: Against the float network.
+        float_operators: Operators that would compute in float, each as ``NAME -> tensor that it gives``.
+        faults: Why the file is refused.
+    """
+
+    model_format: str
+    file: FileReport
+    accuracy: Int8Accuracy
+    float_operators: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file may be used."""
+        return not self.faults
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON; a number that is not finite is null."""
+        document: dict[str, Any] = without_nan(asdict(self))
+        document["accuracy"]["loss_points"] = self.accuracy.loss_points
+        return {**document, "ok": self.ok}
+
+
+def compare_int8(
+    reference: Run, candidate: Run, images: Image, labels: npt.NDArray[np.int64] | None = None
+) -> Int8Accuracy:
+    """Run both networks on images.
+
+    Args:
+        reference: The float network.
+        candidate: The integer network.
+        images: ``(n, C, H, W)``, at least 2.
+        labels: ``(n,)``, where they are known.
+
+    Raises:
+        ExportError: ``EXP02``: fewer than two images, or not as many labels.
+    """
+    if len(images) < 2 or (labels is not None and len(labels) != len(images)):
+        seen = len(images), None if labels is None else len(labels)
+        raise ExportError("EXP02", "two labelled images or more are needed", value=seen, why="one shows no ranking")
+    expected = np.stack([np.asarray(reference(one[None].copy()), np.float64).ravel() for one in images])
+    seen_outputs = np.stack([np.asarray(candidate(one[None].copy()), np.float64).ravel() for one in images])
+    classes, found = expected.argmax(1), seen_outputs.argmax(1)
+    accuracies = () if labels is None else (float((classes == labels).mean()), float((found == labels).mean()))
+    cosine = centred_cosine(expected, seen_outputs)
+    return Int8Accuracy(len(images), cosine, float((classes == found).mean()), *accuracies)
+
+
+def centred_cosine(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:
+    """Return the cosine of two sets of outputs, ``(n, outputs)``, after taking each one's mean over the images away."""
+    one, other = (values - values.mean(0) for values in (first, second))
+    size = float(np.sqrt((one**2).sum() * (other**2).sum()))
+    return float((one * other).sum()) / size if size > 0 else float("nan")
+
+
+def check_int8(
+    data: bytes,
+    layers: tuple[LayerSpec, ...],
+    model_format: str,
+    accuracy: Int8Accuracy,
+    metadata: Mapping[str, str],
+    *,
+    min_agreement: float = MIN_AGREEMENT,
+) -> Int8Report:
+    """Judge a file of integers.
+
+    Args:
+        data: The whole file.
+        layers: Those of its `mnas.export.int8_plan.Int8Plan`.
+        model_format: ``onnx`` or ``tflite``.
+        accuracy: Of `compare_int8`.
+        metadata: The texts that were stored in it.
+        min_agreement: Least agreement; 0 for weights that were never trained, whose classes mean nothing.
+
+    Raises:
+        ExportError: ``EXP06``: the file is damaged.
+        DeviceError: ``DEV01``: no TFLite runtime is installed.
+    """
+    channels = sum(layer.out_shape_chw[0] for layer in layers if layer.op in ("conv", "linear"))
+    file = check_file(
+        data,
+        layers,
+        model_format,
+        metadata,
+        rules=RULES[model_format],
+        weight_bytes=_INTEGER_BYTES,
+        overhead_bytes=_BYTES_PER_CHANNEL * channels + _BYTES_PER_LAYER * len(layers),
+    )
+    floating = float_operators(data, model_format)
+    faults = [Fault("EXP03", f"{one} computes in float", one) for one in floating]
+    if not accuracy.cosine >= MIN_COSINE or not accuracy.agreement >= min_agreement:
+        what = (
+            f"integers change what the network tells: cosine {accuracy.cosine:.3f} of the outputs less their mean "
+            f"(least {MIN_COSINE:g}), the same class for {accuracy.agreement:.1%} of the images (least "
+            f"{min_agreement:.0%})"
+        )
+        faults.append(Fault("EXP12", what))
+    return Int8Report(model_format, file, accuracy, floating, (*file.faults, *faults))
+
+
+def require_int8(report: Int8Report, what: str) -> None:
+    """Refuse a file with a fault.
+
+    Args:
+        report: Of `check_int8`.
+        what: The file as a person knows it, e.g. its path.
+
+    Raises:
+        ExportError: ``EXP03``, ``EXP04``, ``EXP05`` or ``EXP12``: the first fault; the message tells of all.
+    """
+    if report.faults:
+        raise ExportError(
+            report.faults[0].code,
+            f"{what} is refused by the gate for integers",
+            value=report.faults[0].where or None,
+            why="; ".join(fault.what for fault in report.faults[:5]),
+            fix="calibrate with more images of the kind that the network sees; if that is done, report the network",
+        )
+
+
+def float_operators(data: bytes, model_format: str) -> tuple[str, ...]:
+    """Return the operators of a file that would compute in float."""
+    return tuple(_floating_onnx(data) if model_format == "onnx" else _floating_tflite(data))
+
+
+def _floating_tflite(data: bytes) -> Iterator[str]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    graph = model.subgraphs[0]
+    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
+    for operator in graph.operators:
+        name = names[model.operatorCodes[operator.opcodeIndex].builtinCode]
+        touched = [graph.tensors[place] for place in [*operator.inputs, *operator.outputs] if place >= 0]
+        if name not in _ENDS and any(one.type == schema.TensorType.FLOAT32 for one in touched):
+            yield f"{name} -> {graph.tensors[operator.outputs[0]].name.decode()}"
+
+
+def _floating_onnx(data: bytes) -> Iterator[str]:
+    """Convolutions and fully connected layers that do not stand between integers: such a runtime leaves float."""
+    from onnx import ModelProto
+
+    nodes = ModelProto.FromString(data).graph.node
+    maker = {output: node.op_type for node in nodes for output in node.output}
+    readers: dict[str, list[Any]] = {}
+    for node in nodes:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for node in nodes:
+        if node.op_type not in ("Conv", "Gemm"):
+            continue
+        behind = readers.get(node.output[0], [])
+        while len(behind) == 1 and behind[0].op_type in _LIMITERS:
+            behind = readers.get(behind[0].output[0], [])
+        is_between = all(maker.get(name) == "DequantizeLinear" for name in node.input)
+        if not is_between or [one.op_type for one in behind] != ["QuantizeLinear"]:
+            yield f"{node.op_type} -> {node.output[0]}"
