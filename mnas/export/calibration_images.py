@@ -74,7 +74,7 @@ def _read(path: Path, preprocessing: Preprocessing) -> Image:
             (str(pixels.dtype), pixels.shape),
             f"pixels must be uint8 (height, width, {preprocessing.channels})",
         )
-    chw = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+    chw = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
     return np.ascontiguousarray(preprocessing.apply(chw).numpy(), dtype=np.float32)
 
 

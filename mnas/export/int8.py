@@ -14,7 +14,7 @@ from mnas.architecture import Architecture
 from mnas.export.activation_ranges import ActivationRanges, calibrate
 from mnas.export.int8_onnx import write_int8_onnx
 from mnas.export.int8_plan import plan_int8
-from mnas.export.int8_report import MIN_AGREEMENT, Int8Report, check_int8, compare_int8, require_int8
+from mnas.export.int8_report import TRAINED, Int8Report, RankingLimits, check_int8, compare_int8, require_int8
 from mnas.export.int8_tflite import write_int8_tflite
 from mnas.export.metadata import ID_LENGTH, model_metadata
 from mnas.export.parity import Image, Run, run_onnx, run_tflite, run_torch
@@ -52,7 +52,7 @@ def quantize(
     *,
     name: str = "network",
     metadata: Mapping[str, str] | None = None,
-    min_agreement: float = MIN_AGREEMENT,
+    limits: RankingLimits = TRAINED,
 ) -> Int8Model:
     """Write a network in 8-bit integers and compare it with the float one.
 
@@ -65,7 +65,7 @@ def quantize(
         labels: Of the images, ``(n,)``, where they are known.
         name: The graph's name.
         metadata: Stored in the file.
-        min_agreement: See `mnas.export.int8_report.check_int8`.
+        limits: See `mnas.export.int8_report.check_int8`.
 
     Raises:
         ExportError: ``EXP02``: layers and weights do not fit together, or too few images.
@@ -77,7 +77,7 @@ def quantize(
         reference = run_torch(module_of(layers, weights))
     accuracy = compare_int8(reference, _RUNS[model_format](data), images, labels)
     planned = plan_int8(layers, weights, ranges).layers
-    report = check_int8(data, planned, model_format, accuracy, texts, min_agreement=min_agreement)
+    report = check_int8(data, planned, model_format, accuracy, texts, limits=limits)
     return Int8Model(data, report)
 
 
@@ -90,7 +90,7 @@ def export_int8(
     images: Image | None = None,
     labels: npt.NDArray[np.int64] | None = None,
     preprocessing: Mapping[str, Any] | None = None,
-    min_agreement: float = MIN_AGREEMENT,
+    limits: RankingLimits = TRAINED,
 ) -> dict[str, Int8Model]:
     """Quantise a network in every format that is asked for; nothing is given of which one file is refused.
 
@@ -102,7 +102,7 @@ def export_int8(
         images: To compare on; those of the calibration where there are no others.
         labels: Of these images, where they are known.
         preprocessing: Of its images as in ``card.json``, where it is known; it goes into the files.
-        min_agreement: See `mnas.export.int8_report.check_int8`.
+        limits: See `mnas.export.int8_report.check_int8`.
 
     Raises:
         ExportError: ``EXP11``: the images cannot calibrate it. ``EXP03``, ``EXP04``, ``EXP05``, ``EXP12``: a file is
@@ -120,7 +120,7 @@ def export_int8(
             labels,
             name=architecture.arch_id[:ID_LENGTH],
             metadata=model_metadata(architecture, model_format, preprocessing),
-            min_agreement=min_agreement,
+            limits=limits,
         )
         require_int8(found[model_format].report, place)
     return found

@@ -21,8 +21,6 @@ from mnas.export.parity import Image, Run
 from mnas.jsonio import without_nan
 from mnas.layers import LayerSpec
 
-MIN_COSINE = 0.95
-MIN_AGREEMENT = 0.9
 RULES: Mapping[str, LintRules] = {
     "onnx": LintRules(
         frozenset({"QuantizeLinear", "DequantizeLinear"}),
@@ -41,6 +39,24 @@ _BYTES_PER_CHANNEL = 20
 _BYTES_PER_LAYER = 2048
 _ENDS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 _LIMITERS = frozenset({"Relu", "Clip"})
+
+
+@dataclass(frozen=True, slots=True)
+class RankingLimits:
+    """What must survive.
+
+    Attributes:
+        cosine: Least cosine of the outputs less their mean.
+        agreement: Least share of the images for which both networks have the same largest output.
+    """
+
+    cosine: float
+    agreement: float
+
+
+TRAINED = RankingLimits(0.95, 0.9)
+UNTRAINED = RankingLimits(0.0, 0.0)
+"""Drawn weights tell images apart by next to nothing, and their classes mean nothing: only a file gone wrong falls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +155,7 @@ def check_int8(
     accuracy: Int8Accuracy,
     metadata: Mapping[str, str],
     *,
-    min_agreement: float = MIN_AGREEMENT,
+    limits: RankingLimits = TRAINED,
 ) -> Int8Report:
     """Judge a file of integers.
 
@@ -149,7 +165,7 @@ def check_int8(
         model_format: ``onnx`` or ``tflite``.
         accuracy: Of `compare_int8`.
         metadata: The texts that were stored in it.
-        min_agreement: Least agreement; 0 for weights that were never trained, whose classes mean nothing.
+        limits: `UNTRAINED` for weights that were never trained.
 
     Raises:
         ExportError: ``EXP06``: the file is damaged.
@@ -167,11 +183,11 @@ def check_int8(
     )
     floating = float_operators(data, model_format)
     faults = [Fault("EXP03", f"{one} computes in float", one) for one in floating]
-    if not accuracy.cosine >= MIN_COSINE or not accuracy.agreement >= min_agreement:
+    if not (accuracy.cosine >= limits.cosine and accuracy.agreement >= limits.agreement):
         what = (
             f"integers change what the network tells: cosine {accuracy.cosine:.3f} of the outputs less their mean "
-            f"(least {MIN_COSINE:g}), the same class for {accuracy.agreement:.1%} of the images (least "
-            f"{min_agreement:.0%})"
+            f"(least {limits.cosine:g}), the same class for {accuracy.agreement:.1%} of the images (least "
+            f"{limits.agreement:.0%})"
         )
         faults.append(Fault("EXP12", what))
     return Int8Report(model_format, file, accuracy, floating, (*file.faults, *faults))
