@@ -6,14 +6,13 @@ what comes behind it, and a small one is not lost in a deep network.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from mnas.export.intermediates import Values, onnx_values, tflite_values
-from mnas.export.parity import MAX_RELATIVE_DIFFERENCE
 from mnas.layers import NETWORK_INPUT, LayerSpec
 from mnas.modules import LayerModule
 
@@ -37,27 +36,28 @@ class Divergence:
     why: str
 
 
-def first_divergence(module: LayerModule, data: bytes, model_format: str, image: npt.NDArray[np.float32]) -> Divergence:
-    """Return the first layer of a model file that differs by more than the limit; where none does, the worst one.
+def first_divergence(
+    module: LayerModule, data: bytes, model_format: str, image: npt.NDArray[np.float32], limit: float
+) -> Divergence | None:
+    """Return the first layer of a model file that differs by more than a limit; ``None`` where none does by itself.
 
     Args:
         module: What the file should compute; it is put into evaluation mode.
         data: The file.
         model_format: ``onnx`` or ``tflite``.
-        image: For which the outputs differ, ``(1, C, H, W)``.
+        image: ``(1, C, H, W)``.
+        limit: Of a layer's difference, as a share of the range of its output.
     """
     module.eval()
     layers = module.layers
     names = {layer.index: layer.name for layer in layers} | {layers[-1].index: _OUTPUT_NAME}
     read = onnx_values if model_format == "onnx" else tflite_values
     values = read(data, list(names.values()), image)
-    judged = []
     for layer in layers:
-        judged.append(_judge(module, layer, names, values, image))
-        if not judged[-1].relative_difference <= MAX_RELATIVE_DIFFERENCE:
-            return judged[-1]
-    worst = max(judged, key=lambda one: one.relative_difference)
-    return replace(worst, why=f"no layer by itself is beyond the limit; {worst.why}, the most of all")
+        found = _judge(module, layer, names, values, image)
+        if not found.relative_difference <= limit:
+            return found
+    return None
 
 
 def _judge(

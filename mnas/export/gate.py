@@ -1,7 +1,8 @@
 """The export gate: what a model file must pass before it is put in its place.
 
 `check_file` looks at the file alone: its operators, XNNPACK's partitions, its size. `check_model` also runs it against
-the torch module and names the layer where they part. `require` raises where either found a fault.
+the torch module, as a whole and layer by layer, and names the first layer that differs. `require` raises where either
+found a fault.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ from mnas.export.partitions import Partitions, partitions_of
 from mnas.jsonio import without_nan
 from mnas.layers import LayerSpec
 from mnas.modules import LayerModule
+
+MAX_LAYER_DIFFERENCE = 1e-3
+"""Of a layer by itself, as a share of its output's range, where the network's outputs agree: a folded batch norm rounds
+otherwise than one that is not, but a wrong weight shows even if the outputs on these images hide it."""
 
 LEFT_TO_TFLITE = frozenset({"PADV2"})
 """Operators of ours that XNNPACK does not take: a warning; any other that falls out is refused."""
@@ -80,7 +85,7 @@ class GateReport:
         model_format: ``onnx`` or ``tflite``.
         file: What the file alone shows.
         parity: Against the torch module; ``None`` where the outputs differ in shape.
-        divergence: The first layer that differs; ``None`` where the outputs agree.
+        divergence: The first layer that differs by itself; ``None`` where none does.
         faults: Why it is refused, those of the file included.
     """
 
@@ -175,27 +180,41 @@ def check_model(
         DeviceError: ``DEV01``: no TFLite runtime is installed.
     """
     file = check_file(data, module.layers, model_format, metadata)
-    reference, candidate = run_torch(module), _run_of(data, model_format)
+    parity, image = _compare(run_torch(module), _run_of(data, model_format), images)
+    differs = parity is None or not parity.relative_difference <= MAX_RELATIVE_DIFFERENCE
+    limit = MAX_RELATIVE_DIFFERENCE if differs else MAX_LAYER_DIFFERENCE
+    found = first_divergence(module, data, model_format, image, limit)
+    faults = list(file.faults)
+    if differs or found is not None:
+        faults.append(_divergence_fault(parity, found))
+    elif parity is not None and not parity.moves >= min_moves:
+        what = f"the network's output hardly depends on its input: it moves by {parity.moves:.2g} of its range"
+        faults.append(Fault("EXP01", f"{what}, less than {min_moves:g}, so that nothing can be compared"))
+    return GateReport(model_format, file, parity, found, tuple(faults))
+
+
+def _compare(reference: Run, candidate: Run, images: Image) -> tuple[ParityReport | None, Image]:
+    """Return the parity, ``None`` where the outputs differ in shape, and the image for which they differ most."""
     try:
         parity = check_parity_on(reference, candidate, images)
     except ExportError as error:
         if error.code != "EXP01":
             raise
-        found = first_divergence(module, data, model_format, images[:1])
-        fault = Fault("EXP01", f"{error.what}; it parts from the network at {found.layer}: {found.why}", found.layer)
-        return GateReport(model_format, file, None, found, (*file.faults, fault))
-    if not parity.relative_difference <= MAX_RELATIVE_DIFFERENCE:
-        found = first_divergence(module, data, model_format, _worst(reference, candidate, images))
-        what = (
-            f"the outputs differ by {parity.relative_difference:.2g} of their range, more than "
-            f"{MAX_RELATIVE_DIFFERENCE:g}; the first layer that differs is {found.layer}: {found.why}"
-        )
-        return GateReport(model_format, file, parity, found, (*file.faults, Fault("EXP01", what, found.layer)))
-    still: tuple[Fault, ...] = ()
-    if not parity.moves >= min_moves:
-        what = f"the network's output hardly depends on its input: it moves by {parity.moves:.2g} of its range"
-        still = (Fault("EXP01", f"{what}, less than {min_moves:g}, so that nothing can be compared"),)
-    return GateReport(model_format, file, parity, None, (*file.faults, *still))
+        return None, images[:1]
+    differences = [np.abs(reference(one) - candidate(one)).max(initial=0.0) for one in images[:, None].copy()]
+    worst = int(np.argmax(np.nan_to_num(differences, nan=np.inf)))
+    return parity, images[worst : worst + 1]
+
+
+def _divergence_fault(parity: ParityReport | None, found: Divergence | None) -> Fault:
+    if parity is None:
+        what = "the output has another shape than the network's"
+    else:
+        what = f"the outputs differ by {parity.relative_difference:.2g} of their range"
+        what += f", where {MAX_RELATIVE_DIFFERENCE:g} is allowed"
+    if found is None:
+        return Fault("EXP01", f"{what}; no layer by itself is beyond that")
+    return Fault("EXP01", f"{what}; the first layer that differs is {found.layer}: {found.why}", found.layer)
 
 
 def _run_of(data: bytes, model_format: str) -> Run:
@@ -207,15 +226,6 @@ def _run_of(data: bytes, model_format: str) -> Run:
         return run_onnx(data)
     except (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf) as error:
         raise damaged(model_format, str(error)) from error
-
-
-def _worst(reference: Run, candidate: Run, images: Image) -> Image:
-    """Return the image whose outputs differ most."""
-    differences = [
-        np.abs(reference(image[None].copy()) - candidate(image[None].copy())).max(initial=0.0) for image in images
-    ]
-    place = int(np.argmax(np.nan_to_num(differences, nan=np.inf)))
-    return images[place : place + 1]
 
 
 def require(report: GateReport | FileReport, what: str) -> None:
