@@ -1,4 +1,4 @@
-"""A trained Fashion-MNIST network for benchmarks; its weights are kept, so that a benchmark that is run again goes on."""
+"""A trained Fashion-MNIST network for benchmarks; its weights are kept, so that a second run starts from them."""
 
 from __future__ import annotations
 

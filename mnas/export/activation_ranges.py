@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from mnas.errors import ExportError
-from mnas.export.parity import Image
+from mnas.export.parity import Image, parity_inputs
 from mnas.export.program import module_of
 from mnas.export.range_choice import BINS, RANGE_CHOICES, Limits, choose_limits
 from mnas.layers import NETWORK_INPUT, LayerSpec
@@ -77,6 +77,17 @@ def calibrate(
         if layer.op in ("conv", "linear")
     }
     return ActivationRanges(limits, means)
+
+
+def random_ranges(layers: tuple[LayerSpec, ...], weights: Weights, *, seed: int = 0) -> ActivationRanges:
+    """Return ranges for white noise, for files that are measured and never used, e.g. blocks of a latency table.
+
+    Args:
+        layers: As `mnas.layers` gives them.
+        weights: Folded weights of every ``conv`` and ``linear`` layer.
+        seed: Of the noise.
+    """
+    return calibrate(layers, weights, parity_inputs(layers[0].in_shapes_chw[0], 1, seed), choice="minmax")
 
 
 def _check(layers: tuple[LayerSpec, ...], images: Image, choice: str) -> None:

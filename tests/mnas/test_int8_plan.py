@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mnas.architecture import Block
 from mnas.errors import ExportError
-from mnas.export.activation_ranges import calibrate, linear_name
+from mnas.export.activation_ranges import calibrate, linear_name, random_ranges
 from mnas.export.int8_plan import HIGHEST, LOWEST, TensorParameters, parameters_of, plan_int8, rounded_weight
 from mnas.export.parity import parity_inputs
 from mnas.export.range_choice import BINS, RANGE_CHOICES, choose_limits
@@ -166,3 +166,15 @@ def test_a_tensor_that_holds_one_number_has_a_range():
     for choice in RANGE_CHOICES:
         assert choose_limits((2.0, 2.0), np.zeros(BINS), choice) == (2.0, 2.0)
     assert parameters_of((0.0, 0.0)).scale > 0
+
+
+@given(st.floats(-1000, 1000, width=32), st.integers(0, 5))
+def test_noise_gives_ranges_that_depend_on_the_seed_alone(bias, seed):
+    layers = layers_of_blocks((Block("conv", 4, norm="none"),), SHAPE)
+    weights = random_weights(layers, np.random.default_rng(0))
+    weights[0].bias[:] = bias
+    found = random_ranges(layers, weights, seed=seed)
+    assert found.limits == random_ranges(layers, weights, seed=seed).limits
+    assert found.limits != random_ranges(layers, weights, seed=seed + 1).limits
+    low, high = found.limits[layers[0].name]
+    assert low < bias < high
