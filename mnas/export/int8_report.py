@@ -7,7 +7,7 @@ and would hide a lost ranking), and how often both name the same class.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.errors import ExportError
+from mnas.export.float_operators import float_operators
 from mnas.export.gate import Fault, FileReport, check_file
 from mnas.export.lint import LintRules
 from mnas.export.parity import Image, Run
@@ -37,8 +38,6 @@ _INTEGER_BYTES = 1
 _BYTES_PER_CHANNEL = 20
 """A scale and a zero point for its weights, and again for its bias."""
 _BYTES_PER_LAYER = 2048
-_ENDS = frozenset({"QUANTIZE", "DEQUANTIZE"})
-_LIMITERS = frozenset({"Relu", "Clip"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,42 +210,3 @@ def require_int8(report: Int8Report, what: str) -> None:
             why="; ".join(fault.what for fault in report.faults[:5]),
             fix="calibrate with more images of the kind that the network sees; if that is done, report the network",
         )
-
-
-def float_operators(data: bytes, model_format: str) -> tuple[str, ...]:
-    """Return the operators of a file that would compute in float."""
-    return tuple(_floating_onnx(data) if model_format == "onnx" else _floating_tflite(data))
-
-
-def _floating_tflite(data: bytes) -> Iterator[str]:
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
-    graph = model.subgraphs[0]
-    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
-    for operator in graph.operators:
-        name = names[model.operatorCodes[operator.opcodeIndex].builtinCode]
-        touched = [graph.tensors[place] for place in [*operator.inputs, *operator.outputs] if place >= 0]
-        if name not in _ENDS and any(one.type == schema.TensorType.FLOAT32 for one in touched):
-            yield f"{name} -> {graph.tensors[operator.outputs[0]].name.decode()}"
-
-
-def _floating_onnx(data: bytes) -> Iterator[str]:
-    """Convolutions and fully connected layers that do not stand between integers: such a runtime leaves float."""
-    from onnx import ModelProto
-
-    nodes = ModelProto.FromString(data).graph.node
-    maker = {output: node.op_type for node in nodes for output in node.output}
-    readers: dict[str, list[Any]] = {}
-    for node in nodes:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    for node in nodes:
-        if node.op_type not in ("Conv", "Gemm"):
-            continue
-        behind = readers.get(node.output[0], [])
-        while len(behind) == 1 and behind[0].op_type in _LIMITERS:
-            behind = readers.get(behind[0].output[0], [])
-        is_between = all(maker.get(name) == "DequantizeLinear" for name in node.input)
-        if not is_between or [one.op_type for one in behind] != ["QuantizeLinear"]:
-            yield f"{node.op_type} -> {node.output[0]}"

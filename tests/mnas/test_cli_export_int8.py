@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mnas.cli import main
-from mnas.export.int8_report import float_operators
+from mnas.export.float_operators import float_operators
 
 NETWORK = ["export", "mobilenetv3-small", "--px", "32", "--classes", "5"]
 SCALING = ["--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25"]

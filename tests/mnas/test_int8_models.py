@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mnas.architecture import Block
 from mnas.errors import ExportError
 from mnas.export.activation_ranges import calibrate
+from mnas.export.float_operators import float_operators
 from mnas.export.int8 import INTERFACE, export_int8, quantize
 from mnas.export.int8_onnx import write_int8_onnx
 from mnas.export.int8_plan import plan_int8
@@ -22,7 +23,6 @@ from mnas.export.int8_report import (
     centred_cosine,
     check_int8,
     compare_int8,
-    float_operators,
     require_int8,
 )
 from mnas.export.int8_tflite import write_int8_tflite
