@@ -23,10 +23,11 @@ from _result import write_result
 
 from devices.bench import BENCH_COMPONENTS, Bench
 from mnas.export.activation_ranges import calibrate
-from mnas.export.int8 import quantize
-from mnas.export.int8_report import compare_int8
+from mnas.export.int8 import float_outputs, quantize
+from mnas.export.int8_report import compare_outputs, outputs_of
+from mnas.export.int8_tflite import write_int8_tflite
 from mnas.export.onnx import write_onnx
-from mnas.export.parity import Image, run_onnx, run_torch
+from mnas.export.parity import Image, run_onnx, run_tflite
 from mnas.export.range_choice import RANGE_CHOICES
 from mnas.export.tflite import write_tflite
 from mnas.modules import LayerModule, folded_weights
@@ -80,6 +81,7 @@ def own(module: LayerModule, calibration: Image, images: Image, labels: Any, fol
     started = time.perf_counter()
     ranges = calibrate(layers, weights, calibration, choice=CHOICE)
     figures["calibration_s"] = time.perf_counter() - started
+    expected = float_outputs(layers, weights, images)
     for model_format, write in (("onnx", write_onnx), ("tflite", write_tflite)):
         path = folder / f"float32.{model_format}"
         path.write_bytes(write(layers, weights))
@@ -91,13 +93,13 @@ def own(module: LayerModule, calibration: Image, images: Image, labels: Any, fol
     for choice in RANGE_CHOICES:
         if choice != CHOICE:
             other = calibrate(layers, weights, calibration, choice=choice)
-            found = quantize(layers, weights, "tflite", other, images, labels).report.accuracy
-            figures |= accuracy_figures(f"tflite_by_{choice}", found)
+            seen = outputs_of(run_tflite(write_int8_tflite(layers, weights, other)), images)
+            figures |= accuracy_figures(f"tflite_by_{choice}", compare_outputs(expected, seen, labels))
     return figures
 
 
 def accuracy_figures(name: str, found: Any) -> dict[str, Any]:
-    """Return what `compare_int8` gave under a name."""
+    """Return what `compare_outputs` gave under a name."""
     return {
         f"{name}_test_accuracy": found.top1_int8,
         f"{name}_loss_points": found.loss_points,
@@ -111,16 +113,16 @@ def peers(
 ) -> dict[str, Any]:
     """Return the figures of the same network quantised by others; an error takes their place."""
     figures: dict[str, Any] = {}
-    reference = run_torch(module)
+    expected = float_outputs(module.layers, folded_weights(module), images)
     for name, settings in (("ort_defaults", ORT_DEFAULTS), ("ort_best", ORT_BEST)):
         path = by_onnxruntime(folder / "float32.onnx", folder / f"{name}.onnx", calibration, settings)
-        figures |= accuracy_figures(name, compare_int8(reference, run_onnx(path), images, labels))
+        figures |= accuracy_figures(name, compare_outputs(expected, outputs_of(run_onnx(path), images), labels))
     if python:
         path = folder / "ai_edge_quantizer.tflite"
         error = by_ai_edge_quantizer(python, folder / "float32.tflite", path, calibration)
         if error:
             return {**figures, "ai_edge_quantizer_error": error}
-        found = compare_int8(reference, run_int8_ends(path), images, labels)
+        found = compare_outputs(expected, outputs_of(run_int8_ends(path), images), labels)
         figures |= accuracy_figures("ai_edge_quantizer", found)
     return figures
 

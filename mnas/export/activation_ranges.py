@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,16 +61,8 @@ def calibrate(
         ExportError: ``EXP11``: no images, images of another shape, or the network gives no finite numbers on them.
     """
     _check(layers, images, choice)
-    # Building a module draws weights that are replaced at once; the caller's generator must not notice.
-    with torch.random.fork_rng(devices=[]):
-        module = module_of(layers, weights)
-        observer = _Observer(module)
-    batches = torch.split(torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)), _BATCH)
-    observer.watch(batches)
-    if not all(np.isfinite(pair).all() for pair in observer.spans.values()):
-        raise _refused("the network gives no finite numbers on the calibration images", "NaN or infinity", "train it")
-    if choice != "minmax":
-        observer.watch(batches, is_counting=True)
+    with _one_thread():
+        observer = _observed(layers, weights, images, is_counting=choice != "minmax")
     limits = {name: choose_limits(span, observer.counts.get(name), choice) for name, span in observer.spans.items()}
     means = {
         layer.index: observer.sums[tensor_name(layers, layer.inputs[0])] / len(images)
@@ -77,6 +70,30 @@ def calibrate(
         if layer.op in ("conv", "linear")
     }
     return ActivationRanges(limits, means)
+
+
+def _observed(layers: tuple[LayerSpec, ...], weights: Weights, images: Image, *, is_counting: bool) -> _Observer:
+    # Building a module draws weights that are replaced at once; the caller's generator must not notice.
+    with torch.random.fork_rng(devices=[]):
+        observer = _Observer(module_of(layers, weights))
+    batches = torch.split(torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)), _BATCH)
+    observer.watch(batches)
+    if not all(np.isfinite(pair).all() for pair in observer.spans.values()):
+        raise _refused("the network gives no finite numbers on the calibration images", "NaN or infinity", "train it")
+    if is_counting:
+        observer.watch(batches, is_counting=True)
+    return observer
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Hold torch to one thread: a sum over two is another sum, and equal networks must give equal files anywhere."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def random_ranges(layers: tuple[LayerSpec, ...], weights: Weights, *, seed: int = 0) -> ActivationRanges:

@@ -14,10 +14,18 @@ from mnas.architecture import Architecture
 from mnas.export.activation_ranges import ActivationRanges, calibrate
 from mnas.export.int8_onnx import write_int8_onnx
 from mnas.export.int8_plan import plan_int8
-from mnas.export.int8_report import TRAINED, Int8Report, RankingLimits, check_int8, compare_int8, require_int8
+from mnas.export.int8_report import (
+    TRAINED,
+    Int8Report,
+    RankingLimits,
+    check_int8,
+    compare_outputs,
+    outputs_of,
+    require_int8,
+)
 from mnas.export.int8_tflite import write_int8_tflite
 from mnas.export.metadata import ID_LENGTH, model_metadata
-from mnas.export.parity import Image, Run, run_onnx, run_tflite, run_torch
+from mnas.export.parity import Image, Outputs, Run, run_onnx, run_tflite, run_torch
 from mnas.export.program import module_of
 from mnas.layers import LayerSpec
 from mnas.modules import LayerModule, folded_weights
@@ -25,6 +33,7 @@ from mnas.weights import Weights
 
 INTERFACE = {"mnas.dtype": "int8", "mnas.interface_dtype": "float32"}
 """What a file says of itself: it computes in integers and takes and gives floats, as the float32 file does."""
+_BATCH = 64
 _WRITERS: Mapping[str, Callable[..., bytes]] = {"onnx": write_int8_onnx, "tflite": write_int8_tflite}
 _RUNS: Mapping[str, Callable[[bytes], Run]] = {"onnx": run_onnx, "tflite": run_tflite}
 
@@ -72,13 +81,21 @@ def quantize(
     """
     texts = {**INTERFACE, **(metadata or {})}
     data = _WRITERS[model_format](layers, weights, ranges, name=name, metadata=texts)
-    # Building a module draws weights that are replaced at once; the caller's generator must not notice.
-    with torch.random.fork_rng(devices=[]):
-        reference = run_torch(module_of(layers, weights))
-    accuracy = compare_int8(reference, _RUNS[model_format](data), images, labels)
+    seen = outputs_of(_RUNS[model_format](data), images)
+    accuracy = compare_outputs(float_outputs(layers, weights, images), seen, labels)
     planned = plan_int8(layers, weights, ranges).layers
     report = check_int8(data, planned, model_format, accuracy, texts, limits=limits)
     return Int8Model(data, report)
+
+
+def float_outputs(layers: tuple[LayerSpec, ...], weights: Weights, images: Image) -> Outputs:
+    """Return what the float network makes of images, float64 ``(n, outputs)``."""
+    # Building a module draws weights that are replaced at once; the caller's generator must not notice.
+    with torch.random.fork_rng(devices=[]):
+        run = run_torch(module_of(layers, weights))
+    batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+    outputs = [np.asarray(run(np.ascontiguousarray(batch)), np.float64) for batch in batches]
+    return np.concatenate([batch.reshape(len(batch), -1) for batch in outputs]) if outputs else np.zeros((0, 1))
 
 
 def export_int8(

@@ -18,7 +18,7 @@ from mnas.errors import ExportError
 from mnas.export.float_operators import float_operators
 from mnas.export.gate import Fault, FileReport, check_file
 from mnas.export.lint import LintRules
-from mnas.export.parity import Image, Run
+from mnas.export.parity import Image, Outputs, Run
 from mnas.jsonio import without_nan
 from mnas.layers import LayerSpec
 
@@ -129,18 +129,41 @@ def compare_int8(
     Raises:
         ExportError: ``EXP02``: fewer than two images, or not as many labels.
     """
-    if len(images) < 2 or (labels is not None and len(labels) != len(images)):
-        seen = len(images), None if labels is None else len(labels)
-        raise ExportError("EXP02", "two labelled images or more are needed", value=seen, why="one shows no ranking")
-    expected = np.stack([np.asarray(reference(one[None].copy()), np.float64).ravel() for one in images])
-    seen_outputs = np.stack([np.asarray(candidate(one[None].copy()), np.float64).ravel() for one in images])
-    classes, found = expected.argmax(1), seen_outputs.argmax(1)
+    return compare_outputs(outputs_of(reference, images), outputs_of(candidate, images), labels)
+
+
+def outputs_of(run: Run, images: Image) -> Outputs:
+    """Return what a network makes of each image, float64 ``(n, outputs)``.
+
+    Raises:
+        ExportError: ``EXP02``: there are no images.
+    """
+    if not len(images):
+        raise _too_few(0)
+    return np.stack([np.asarray(run(one[None].copy()), np.float64).ravel() for one in images])
+
+
+def compare_outputs(expected: Outputs, seen: Outputs, labels: npt.NDArray[np.int64] | None = None) -> Int8Accuracy:
+    """Compare what two networks made of the same images, each ``(n, outputs)``; see `compare_int8`.
+
+    Raises:
+        ExportError: ``EXP02``: fewer than two images, or not as many labels.
+    """
+    if len(expected) < 2 or (labels is not None and len(labels) != len(expected)):
+        raise _too_few((len(expected), None if labels is None else len(labels)))
+    classes, found = expected.argmax(1), seen.argmax(1)
     accuracies = () if labels is None else (float((classes == labels).mean()), float((found == labels).mean()))
-    cosine = centred_cosine(expected, seen_outputs)
-    return Int8Accuracy(len(images), cosine, float((classes == found).mean()), *accuracies)
+    cosine = centred_cosine(expected, seen)
+    return Int8Accuracy(len(expected), cosine, float((classes == found).mean()), *accuracies)
 
 
-def centred_cosine(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:
+def _too_few(value: object) -> ExportError:
+    return ExportError(
+        "EXP02", "two images or more are needed, each with its label", value=value, why="one shows no ranking"
+    )
+
+
+def centred_cosine(first: Outputs, second: Outputs) -> float:
     """Return the cosine of two sets of outputs, ``(n, outputs)``, after taking each one's mean over the images away."""
     one, other = (values - values.mean(0) for values in (first, second))
     size = float(np.sqrt((one**2).sum() * (other**2).sum()))
