@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnas.cli.export_int8 import COLUMNS, NOTES, SUFFIX, int8_request, int8_row
 from mnas.cli.options import FileOption, FormatOption, QuietOption, output_folder
 from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mnas.export.artifact import ModelArtifact
     from mnas.export.gate import GateReport
     from mnas.export.gated import GatedModel
+    from mnas.export.int8 import Int8Model
     from mnas.export.source import ExportSource
 
 FOLDER = "models"
@@ -66,6 +68,12 @@ def export(
     px: Annotated[int | None, typer.Option("--px", min=1, help="Pixels of a named network's input (224).")] = None,
     classes: Annotated[int | None, typer.Option("--classes", min=1, help="Outputs of a named network (1000).")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of random weights and of the gate's images.")] = 0,
+    int8: Annotated[bool, typer.Option("--int8", help="Write files of 8-bit integers as well.")] = False,
+    calibration: Annotated[
+        Path | None, typer.Option("--calibration", help="Folder of images (PNG, JPEG, NPY) for --int8.")
+    ] = None,
+    mean: Annotated[str, typer.Option("--mean", help="Of these images' pixels in 0..1; else as card.json says.")] = "",
+    std: Annotated[str, typer.Option("--std", help="Likewise, e.g. 0.229,0.224,0.225.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     output_format: FormatOption = Format.table,
     output: FileOption = None,
@@ -83,18 +91,24 @@ def export(
     formats = ("onnx", "tflite") if to is Target.both else (to.value,)
     folder = out or output_folder(None) / FOLDER
     paths = {model_format: folder / f"{found.name}.{model_format}" for model_format in formats}
-    require_places(paths.values(), may_replace=force)
+    request = int8_request(found, calibration, mean, std, is_wanted=int8)
+    integer_paths = {one: folder / f"{found.name}{SUFFIX}.{one}" for one in formats if request}
+    require_places([*paths.values(), *integer_paths.values()], may_replace=force)
+    images = request.images() if request else None
     if found.weights is None:
         reporter.warn(
             f"{source} has RANDOM WEIGHTS (seed {seed}): its files are good for timing, and their outputs mean nothing"
         )
     models = _gated(found, seed, paths)
+    integers = request.models(found, seed, images, integer_paths) if request and images is not None else {}
     files = place_models(models, paths, found.architecture, may_replace=force)
+    integer_files = place_models(integers, integer_paths, found.architecture, may_replace=force)
     for model_format, model in models.items():
         for warning in model.report.file.warnings:
             reporter.warn(f"{paths[model_format].name}: {warning}")
     reports = {model_format: model.report for model_format, model in models.items()}
-    emit(_result(found, seed, files, reports), output_format, output)
+    result = _with_integers(_result(found, seed, files, reports), integer_files, integers)
+    emit(result, output_format, output)
     say(f"next: mnas bench {quote(str(next(iter(paths.values()))))}", quiet=quiet)
 
 
@@ -122,17 +136,7 @@ def _result(found: ExportSource, seed: int, files: dict[str, ModelArtifact], rep
         "arch_id": found.architecture.arch_id,
         "weights": weights,
         "preprocessing": found.preprocessing,
-        "files": [
-            {
-                "format": model_format,
-                "path": str(file.path),
-                "size_bytes": file.size_bytes,
-                "sha256": file.sha256,
-                "input_shape": list(file.input_shape),
-                "gate": reports[model_format].to_json(),
-            }
-            for model_format, file in files.items()
-        ],
+        "files": [_file(file, "float32", reports[model_format].to_json()) for model_format, file in files.items()],
     }
     title = f"{found.name}: network {found.architecture.arch_id[:12]}"
     records = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
@@ -140,6 +144,32 @@ def _result(found: ExportSource, seed: int, files: dict[str, ModelArtifact], rep
         [cell[:_SHOWN_DIGITS] if name == "sha256" else cell for name, cell in record.items()] for record in records
     ]
     return Result(_COLUMNS, shown, document, title, _NOTES, records)
+
+
+def _with_integers(result: Result, files: dict[str, ModelArtifact], models: dict[str, Int8Model]) -> Result:
+    """Add the files of integers, with the columns that compare them."""
+    if not files:
+        return result
+    rows = [[*row, *[None] * len(COLUMNS)] for row in result.rows]
+    rows += [int8_row(files[model_format], model) for model_format, model in models.items()]
+    document = dict(result.document or {})
+    document["files"] = [
+        *document["files"],
+        *[_file(files[one], "int8", model.report.to_json()) for one, model in models.items()],
+    ]
+    return Result((*result.columns, *COLUMNS), rows, document, result.title, (*result.notes, *NOTES))
+
+
+def _file(file: ModelArtifact, dtype: str, gate: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "format": file.format,
+        "dtype": dtype,
+        "path": str(file.path),
+        "size_bytes": file.size_bytes,
+        "sha256": file.sha256,
+        "input_shape": list(file.input_shape),
+        "gate": gate,
+    }
 
 
 def _row(file: ModelArtifact, report: GateReport) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mnas.export.checks import flat_outputs
 from mnas.export.file_facts import FileFacts
@@ -37,7 +37,7 @@ _TFLITE_OPERATORS: Mapping[str, tuple[str, ...]] = {
     "flatten": ("RESHAPE",),
 }
 _OPERATORS = {"onnx": _ONNX_OPERATORS, "tflite": _TFLITE_OPERATORS}
-_ACTIVATIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+_ACTIVATIONS: Mapping[str, dict[str, tuple[str, ...]]] = {
     "onnx": {
         "none": (),
         "relu": ("Relu",),
@@ -68,10 +68,12 @@ class LintRules:
     Attributes:
         operators: They may stand anywhere, e.g. ``QUANTIZE`` in a file of 8-bit integers.
         dtypes: Element types of tensors; the format's own type of shapes and axes is allowed where values are stored.
+        activations: Activation -> operators that it may become, where these are others than in a file of float32.
     """
 
     operators: frozenset[str] = frozenset()
     dtypes: frozenset[str] = frozenset({"float32"})
+    activations: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 FLOAT32_RULES = LintRules()
@@ -119,7 +121,7 @@ def lint(
     )
 
 
-def implied_operators(layer: LayerSpec, model_format: str) -> tuple[str, ...]:
+def implied_operators(layer: LayerSpec, model_format: str, rules: LintRules = FLOAT32_RULES) -> tuple[str, ...]:
     """Return the operators that a layer may become, the one that it must become being the last of its own.
 
     Its activation's come behind these.
@@ -127,14 +129,18 @@ def implied_operators(layer: LayerSpec, model_format: str) -> tuple[str, ...]:
     own = _OPERATORS[model_format][layer.op]
     if model_format == "tflite" and layer.op == "conv" and 1 < layer.groups == layer.in_shapes_chw[0][0]:
         own = ("PAD", "DEPTHWISE_CONV_2D")
-    return own + _ACTIVATIONS[model_format][layer.activation]
+    return own + _activation_operators(layer, model_format, rules)
+
+
+def _activation_operators(layer: LayerSpec, model_format: str, rules: LintRules) -> tuple[str, ...]:
+    return (_ACTIVATIONS[model_format] | rules.activations)[layer.activation]
 
 
 def _operator_findings(
     facts: FileFacts, layers: tuple[LayerSpec, ...], model_format: str, rules: LintRules
 ) -> Iterator[str]:
     names = {layer.name: layer.name for layer in layers} | dict.fromkeys(facts.outputs[:1], layers[-1].name)
-    left = {layer.name: Counter(implied_operators(layer, model_format)) for layer in layers}
+    left = {layer.name: Counter(implied_operators(layer, model_format, rules)) for layer in layers}
     before = "the network's input"
     for operator in facts.operators:
         name = names.get(operator.output.partition("/")[0])
@@ -148,14 +154,14 @@ def _operator_findings(
             left[name][operator.name] -= 1
         before = f"layer {name}" if name else before
     for layer in layers:
-        must = _must(layer, model_format)
-        if left[layer.name][must] == Counter(implied_operators(layer, model_format))[must]:
+        must = _must(layer, model_format, rules)
+        if left[layer.name][must] == Counter(implied_operators(layer, model_format, rules))[must]:
             yield f"layer {layer.name} has no {must}"
 
 
-def _must(layer: LayerSpec, model_format: str) -> str:
-    own = implied_operators(layer, model_format)
-    return own[len(own) - len(_ACTIVATIONS[model_format][layer.activation]) - 1]
+def _must(layer: LayerSpec, model_format: str, rules: LintRules) -> str:
+    own = implied_operators(layer, model_format, rules)
+    return own[len(own) - len(_activation_operators(layer, model_format, rules)) - 1]
 
 
 def _interface_findings(facts: FileFacts) -> Iterator[str]:

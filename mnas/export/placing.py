@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from mnas.architecture import Architecture
 from mnas.errors import ExportError
 from mnas.export.artifact import ModelArtifact, save_artifact
-from mnas.export.gated import GatedModel
 from mnas.jsonio import remove_unfinished
+
+
+class InMemory(Protocol):
+    """A model file that passed its gate."""
+
+    @property
+    def data(self) -> bytes:
+        """The whole file."""
 
 
 def require_places(paths: Iterable[Path], *, may_replace: bool) -> None:
@@ -38,7 +46,7 @@ def require_places(paths: Iterable[Path], *, may_replace: bool) -> None:
 
 
 def place_models(
-    models: Mapping[str, GatedModel], paths: Mapping[str, Path], architecture: Architecture, *, may_replace: bool
+    models: Mapping[str, InMemory], paths: Mapping[str, Path], architecture: Architecture, *, may_replace: bool
 ) -> dict[str, ModelArtifact]:
     """Write files that passed the gate.
 

@@ -57,11 +57,23 @@ def write_tflite(
     Raises:
         ExportError: ``EXP02``: the layers do not fit together, or weights are missing or of another shape.
     """
-    writer = _Writer(layers, weights)
+    return write_to_graph(TFLiteGraph(), layers, weights, name, metadata or {})
+
+
+def write_to_graph(
+    graph: TFLiteGraph, layers: tuple[LayerSpec, ...], weights: Weights, name: str, metadata: Mapping[str, str]
+) -> bytes:
+    """Append a network to an empty graph and return the model's bytes; see `write_tflite`."""
+    writer = _Writer(graph, layers, weights)
     for layer in layers:
         writer.append(layer)
-    entries = {_WRITER_KEY: WRITER_VERSION, **(metadata or {})}
-    return writer.graph.pack(name, writer.tensors[NETWORK_INPUT], writer.tensors[layers[-1].index], entries)
+    entries = {_WRITER_KEY: WRITER_VERSION, **metadata}
+    return graph.pack(name, writer.tensors[NETWORK_INPUT], writer.tensors[layers[-1].index], entries)
+
+
+def is_activation_fused(layer: LayerSpec) -> bool:
+    """Tell whether a layer's activation is part of its operator; else it is an operator of its own behind it."""
+    return layer.activation in _FUSED and (layer.op in _FUSING_OPS or layer.activation == "none")
 
 
 def same_padding_is_torchs(layer: LayerSpec) -> bool:
@@ -95,11 +107,11 @@ def prolongation(layer: LayerSpec) -> tuple[int, int] | None:
 class _Writer:
     """Appends one layer after another to a graph."""
 
-    def __init__(self, layers: tuple[LayerSpec, ...], weights: Weights) -> None:
+    def __init__(self, graph: TFLiteGraph, layers: tuple[LayerSpec, ...], weights: Weights) -> None:
         self._flat = flat_outputs(layers)
         self._weights = weights
         self._last = layers[-1].index
-        self.graph = TFLiteGraph()
+        self.graph = graph
         # The first layer of a topological order can read nothing but the network's input.
         channels, height, width = layers[0].in_shapes_chw[0]
         self.tensors = {NETWORK_INPUT: self.graph.tensor(INPUT_NAME, (1, height, width, channels))}
@@ -107,7 +119,7 @@ class _Writer:
 
     def append(self, layer: LayerSpec) -> None:
         """Append a layer's operators; its activation is fused where TFLite can, else it follows."""
-        fused = layer.activation in _FUSED and (layer.op in _FUSING_OPS or layer.activation == "none")
+        fused = is_activation_fused(layer)
         inputs = [self.tensors[source] for source in layer.inputs]
         name = OUTPUT_NAME if layer.index == self._last else layer.name
         before = self._tensor(layer, name if fused else f"{layer.name}/linear")

@@ -14,7 +14,11 @@ FILE_IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
 SIGNATURE_KEY = "serving_default"
 _ALIGNMENT = 16
-_TENSOR_TYPES = {"float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32}
+_TENSOR_TYPES = {
+    "float32": schema.TensorType.FLOAT32,
+    "int32": schema.TensorType.INT32,
+    "int8": schema.TensorType.INT8,
+}
 
 
 class AlignedBuffer:
@@ -55,10 +59,19 @@ class TFLiteGraph:
         self._constants: dict[str, int] = {}
         self._content_bytes = 0
 
-    def tensor(self, name: str, shape: Sequence[int], dtype: str = "float32", buffer: int = 0) -> int:
-        """Append a tensor and return its index."""
+    def tensor(
+        self, name: str, shape: Sequence[int], dtype: str = "float32", buffer: int = 0, quantization: Any = None
+    ) -> int:
+        """Append a tensor, with the schema's object of its quantisation if it has one, and return its index."""
         self._tensors.append(
-            schema.TensorT(shape=list(shape), type=_TENSOR_TYPES[dtype], buffer=buffer, name=name, hasRank=True)
+            schema.TensorT(
+                shape=list(shape),
+                type=_TENSOR_TYPES[dtype],
+                buffer=buffer,
+                name=name,
+                quantization=quantization,
+                hasRank=True,
+            )
         )
         return len(self._tensors) - 1
 
@@ -66,10 +79,11 @@ class TFLiteGraph:
         """Return a tensor's shape."""
         return tuple(self._tensors[tensor].shape)
 
-    def constant(self, name: str, values: npt.NDArray[Any]) -> int:
-        """Store a float32 or int32 array once and return its tensor's index."""
+    def constant(self, name: str, values: npt.NDArray[Any], quantization: Any = None) -> int:
+        """Store a float32, int32 or int8 array once and return its tensor's index."""
         if name not in self._constants:
-            self._constants[name] = self.tensor(name, values.shape, str(values.dtype), self._add_buffer(values))
+            buffer = self._add_buffer(values)
+            self._constants[name] = self.tensor(name, values.shape, str(values.dtype), buffer, quantization)
         return self._constants[name]
 
     def ints(self, *values: int) -> int:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
 
 from mnas.errors import DataError
+from mnas.preprocessing import normalised
 
 SPLITS = ("train", "rank-val", "val", "test")
 """Trained on; what searches rank by; what fixes the recommended networks; read once, after."""
@@ -176,12 +176,3 @@ def tensors(dataset: Dataset, split: str, px: int, limit: int = 0) -> tuple[torc
     while len(_cache) > _CACHE_ENTRIES:
         _cache.popitem(last=False)
     return _cache[key]
-
-
-def normalised(images_u8: torch.Tensor, px: int, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
-    """Return uint8 NCHW images as float32, resized to ``px`` and normalised: the one preprocessing there is."""
-    images = images_u8.float() / 255.0
-    if images.shape[2:] != (px, px):
-        images = functional.interpolate(images, (px, px), mode="bilinear", antialias=True, align_corners=False)
-    shift, scale = (torch.tensor(values).view(1, -1, 1, 1) for values in (mean, std))
-    return ((images - shift) / scale).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,114 @@
+"""Images that a person gives in order to quantise a network: a folder of PNG, JPEG or NPY files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image as Pictures
+
+from mnas.errors import DataError
+from mnas.export.parity import Image
+from mnas.preprocessing import Preprocessing
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
+DEFAULT_IMAGES = 256
+LEAST_IMAGES = 8
+"""Fewer say too little of the largest activations."""
+
+
+def read_calibration_images(folder: Path, preprocessing: Preprocessing, limit: int = DEFAULT_IMAGES) -> Image:
+    """Return a folder's images, ready for the network, float32 ``(n, C, H, W)``.
+
+    Folders inside it are searched too. Of more images than ``limit`` those are taken that lie evenly spread in the
+    order of their names, so that each class folder is heard. An NPY file holds one image: uint8 pixels, ``(H, W)`` or
+    ``(H, W, C)``, or what the network takes, float ``(C, H, W)``.
+
+    Args:
+        folder: With at least `LEAST_IMAGES` images.
+        preprocessing: Of the network.
+        limit: At most so many are read.
+
+    Raises:
+        DataError: ``DAT11``: no such folder, or no images in it. ``DAT12``: a file cannot be read as an image of this
+            network. ``DAT13``: too few images.
+    """
+    paths = _image_paths(folder)
+    if len(paths) < LEAST_IMAGES:
+        raise DataError(
+            "DAT13",
+            "too few images to calibrate with",
+            value=f"{len(paths)} in {folder}",
+            why=f"the ranges of activations need at least {LEAST_IMAGES}, better {DEFAULT_IMAGES}",
+            fix="add images of the kind that the network will see",
+        )
+    step = max(1.0, len(paths) / max(limit, LEAST_IMAGES))
+    chosen = [paths[int(place * step)] for place in range(min(len(paths), max(limit, LEAST_IMAGES)))]
+    return np.concatenate([_read(path, preprocessing) for path in chosen])
+
+
+def _image_paths(folder: Path) -> list[Path]:
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+    if not found:
+        raise DataError(
+            "DAT11",
+            "there are no calibration images",
+            value=str(folder),
+            why=f"no file ends in {', '.join(SUFFIXES)}" if folder.is_dir() else "it is no folder",
+            fix="name a folder of images of the kind that the network will see",
+        )
+    return sorted(found)
+
+
+def _read(path: Path, preprocessing: Preprocessing) -> Image:
+    pixels = _array(path) if path.suffix.lower() == ".npy" else _picture(path, preprocessing.channels)
+    if np.issubdtype(pixels.dtype, np.floating):
+        return _prepared(path, pixels, preprocessing)
+    pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != preprocessing.channels or pixels.size == 0:
+        raise _unreadable(
+            path,
+            (str(pixels.dtype), pixels.shape),
+            f"pixels must be uint8 (height, width, {preprocessing.channels})",
+        )
+    chw = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
+    return np.ascontiguousarray(preprocessing.apply(chw).numpy(), dtype=np.float32)
+
+
+def _prepared(path: Path, values: npt.NDArray[Any], preprocessing: Preprocessing) -> Image:
+    shape = (preprocessing.channels, preprocessing.px, preprocessing.px)
+    if values.shape != shape or not np.isfinite(values).all():
+        raise _unreadable(path, values.shape, f"floats must be finite, prepared already, and of shape {shape}")
+    return values[None].astype(np.float32)
+
+
+def _array(path: Path) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise _unreadable(path, str(path), str(error)) from error
+
+
+def _picture(path: Path, channels: int) -> npt.NDArray[np.uint8]:
+    try:
+        with Pictures.open(path) as picture:
+            if picture.mode.startswith("I"):
+                # 16 bits a pixel: a plain conversion would cut off at 255.
+                shade = (np.asarray(picture, np.float64) / 257).round().clip(0, 255).astype(np.uint8)
+                return np.repeat(shade[:, :, None], channels, axis=2)
+            return np.asarray(picture.convert("L" if channels == 1 else "RGB"), np.uint8)
+    except (OSError, SyntaxError, ValueError, Pictures.DecompressionBombError) as error:
+        raise _unreadable(path, str(path), str(error)) from error
+
+
+def _unreadable(path: Path, value: object, why: str) -> DataError:
+    return DataError(
+        "DAT12",
+        f"the calibration image {path.name} cannot be used",
+        value=value,
+        why=why,
+        fix="mend or remove the file",
+    )

@@ -1,0 +1,146 @@
+"""A folder of calibration images: read as the card says, or refused with the file and the reason."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mnas.errors import DataError
+from mnas.export.calibration_images import LEAST_IMAGES, read_calibration_images
+from mnas.preprocessing import Preprocessing
+
+GREY = Preprocessing(12, 1, (0.3,), (0.2,))
+COLOUR = Preprocessing(12, 3, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+
+
+def pixels(seed, channels, px=12):
+    shape = (px, px) if channels == 1 else (px, px, channels)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def fill(folder, channels=1, count=LEAST_IMAGES, suffix=".png", px=12):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        path, image = folder / f"{number:03}{suffix}", pixels(number, channels, px)
+        if suffix == ".npy":
+            np.save(path, image)
+        else:
+            Image.fromarray(image).save(path)
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".png", ".npy"])
+@pytest.mark.parametrize("preprocessing", [GREY, COLOUR])
+@pytest.mark.parametrize("px", [12, 20])
+def test_images_are_prepared_as_said(tmp_path, suffix, preprocessing, px):
+    channels = preprocessing.channels
+    found = read_calibration_images(fill(tmp_path / "images", channels, suffix=suffix, px=px), preprocessing)
+    assert (found.shape, found.dtype) == ((LEAST_IMAGES, channels, 12, 12), np.float32)
+    for number, image in enumerate(found):
+        chw = torch.from_numpy(pixels(number, channels, px).reshape(px, px, channels).transpose(2, 0, 1).copy())
+        np.testing.assert_allclose(image, preprocessing.apply(chw[None])[0].numpy(), atol=1e-6)
+
+
+def test_colours_become_grey_and_grey_becomes_colours(tmp_path):
+    grey = read_calibration_images(fill(tmp_path / "colour", 3), GREY)
+    assert grey.shape[1] == 1
+    colour = read_calibration_images(fill(tmp_path / "grey", 1), COLOUR)
+    back = colour * np.array(COLOUR.std)[:, None, None] + np.array(COLOUR.mean)[:, None, None]
+    np.testing.assert_allclose(back[:, 0], back[:, 2], atol=1e-6)
+
+
+def test_sixteen_bits_keep_their_shades(tmp_path):
+    fill(tmp_path)
+    for number in range(LEAST_IMAGES):
+        Image.fromarray(pixels(number, 1).astype(np.uint16) * 257).save(tmp_path / f"{number:03}.png")
+    found = read_calibration_images(tmp_path, GREY)
+    np.testing.assert_allclose(found[3, 0] * 0.2 + 0.3, pixels(3, 1) / 255, atol=1e-5)
+
+
+def test_floats_are_taken_as_they_are(tmp_path):
+    for number in range(LEAST_IMAGES):
+        np.save(tmp_path / f"{number}.npy", np.full((1, 12, 12), number, np.float32))
+    assert read_calibration_images(tmp_path, GREY)[:, 0, 0, 0].tolist() == list(range(LEAST_IMAGES))
+
+
+def test_a_limit_takes_from_every_folder(tmp_path):
+    for name in "abcd":
+        fill(tmp_path / name, count=20)
+        for path in (tmp_path / name).iterdir():
+            np.save(path.with_suffix(".npy"), np.full((1, 12, 12), ord(name), np.float32))
+            path.unlink()
+    found = read_calibration_images(tmp_path, GREY, limit=8)
+    assert [chr(int(value)) for value in found[:, 0, 0, 0]] == list("aabbccdd")
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    (tmp_path / "readme.txt").write_text("no image")
+    with pytest.raises(DataError, match=r"DAT11.*no file ends in \.png"):
+        read_calibration_images(tmp_path, GREY)
+    with pytest.raises(DataError, match=r"DAT11.*it is no folder"):
+        read_calibration_images(tmp_path / "missing", GREY)
+
+
+def test_too_few_images_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"DAT13.*7 in "):
+        read_calibration_images(fill(tmp_path, count=7), GREY)
+
+
+@settings(max_examples=40)
+@given(data=st.binary(max_size=300), suffix=st.sampled_from((".png", ".jpg", ".npy")), cut=st.integers(0, 400))
+def test_damaged_files_are_refused_by_name(tmp_path_factory, data, suffix, cut):
+    folder = fill(tmp_path_factory.mktemp("damaged"))
+    whole = folder / f"whole{suffix}"
+    if suffix == ".npy":
+        np.save(whole, pixels(1, 1))
+    else:
+        Image.fromarray(pixels(1, 1)).save(whole)
+    damaged = whole.read_bytes()[:cut][: whole.stat().st_size // 2]
+    whole.unlink()
+    (folder / f"000{suffix}").write_bytes(damaged or data)
+    if suffix != ".png":
+        (folder / "000.png").unlink()
+    with pytest.raises(DataError, match=rf"DAT12.*000\{suffix}"):
+        read_calibration_images(folder, GREY)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.zeros((12, 12, 3), np.uint8),
+        np.zeros((3, 12, 12), np.float32),
+        np.full((1, 12, 12), np.nan, np.float32),
+        np.zeros((12, 12), np.int32),
+        np.zeros((0, 12), np.uint8),
+        np.zeros(5, np.uint8),
+        np.array(["a"]),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(tmp_path, values):
+    np.save(fill(tmp_path) / "odd.npy", values)
+    with pytest.raises(DataError, match=r"DAT12.*odd\.npy"):
+        read_calibration_images(tmp_path, GREY)
+
+
+def test_an_array_of_objects_runs_no_code(tmp_path):
+    np.save(fill(tmp_path) / "odd.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"DAT12.*odd\.npy"):
+        read_calibration_images(tmp_path, GREY)
+
+
+def test_a_card_gives_the_preprocessing():
+    card = {"px": 12, "channels": 3, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4], "layout": {"onnx": "NCHW"}}
+    assert Preprocessing.from_json(card) == COLOUR
+
+
+@pytest.mark.parametrize(
+    "change", [{"px": None}, {"px": 0}, {"channels": 2}, {"mean": [0.5]}, {"std": [0.2, 0, 0.4]}, {"std": "abc"}]
+)
+def test_a_card_that_says_nothing_sensible_is_refused(change):
+    card = {"px": 12, "channels": 3, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}
+    with pytest.raises(DataError, match="DAT14"):
+        Preprocessing.from_json(card | change)
+    with pytest.raises(DataError, match="DAT14"):
+        Preprocessing.from_json({name: value for name, value in card.items() if name not in change})
