@@ -38,7 +38,7 @@ class Controller(nn.Module):
 
     Before gene ``i`` it is fed an embedding of the choice made for gene ``i - 1`` plus an embedding of the place ``i``.
     All genes' heads are one tensor of the width of the gene with most choices. It computes in double precision, so
-    that drawing a choice does not hang on the last digits. Source: Tan et al. 2019 (arXiv 1807.11626), section 4.3:
+    that drawing a choice does not hang on the last digits. Source: Tan et al. 2019 (arXiv 1807.11626), section 4.2:
     an RNN trained by PPO; Zoph and Le 2017 (arXiv 1611.01578), section 3: the choices fed back.
 
     Args:

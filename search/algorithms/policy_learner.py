@@ -27,23 +27,26 @@ class PolicySettings:
         minibatch: Sequences of one step; 0 for all at once.
         clip: PPO's epsilon: a choice whose probability has changed by more than this share is not pushed further.
             Infinite does not clip.
-        entropy_weight: Of the entropy, as a share of the uniform one, against an advantage of standard deviation 1.
+        entropy_weight: Of the entropy, as a share of the uniform one, against an advantage of standard deviation 1;
+            0.1-0.6 did alike on an exact table.
         value_weight: Of the squared error of the values; 0 leaves them out, and the baseline is the mean score.
         gradient_norm: The gradient is scaled down to it.
     """
 
     hidden: int = 64
-    learning_rate: float = 3e-3
+    learning_rate: float = 5e-3
     epochs: int = 4
     minibatch: int = 16
     clip: float = 0.2
-    entropy_weight: float = 0.1
+    entropy_weight: float = 0.2
     value_weight: float = 0.5
     gradient_norm: float = 1.0
 
 
 PPO = PolicySettings()
-REINFORCE = PolicySettings(epochs=1, minibatch=0, clip=float("inf"), value_weight=0.0, learning_rate=1e-2)
+REINFORCE = PolicySettings(
+    learning_rate=2e-2, epochs=1, minibatch=0, clip=float("inf"), entropy_weight=0.3, value_weight=0.0
+)
 """One step a generation from where the sequences were drawn: there the ratio is 1, and PPO's gradient is REINFORCE's.
 
 Source: Williams 1992, with the mean as baseline.
@@ -116,7 +119,7 @@ class PolicyLearner:
         self._controller = controller
         self._settings = settings
         self._rng = rng
-        self._optimiser = torch.optim.Adam(controller.parameters(), lr=settings.learning_rate)
+        self._optimiser = torch.optim.Adam(controller.parameters(), lr=settings.learning_rate, fused=True)
 
     def learn(self, rollout: Rollout, scores: FloatArray) -> LearningFigures:
         """Learn from one generation.

@@ -1,9 +1,12 @@
-"""MnasNet's search: a recurrent controller draws networks and learns from their rewards by PPO or REINFORCE."""
+"""MnasNet's search: a recurrent controller draws networks and learns from their rewards by PPO or REINFORCE.
+
+Source: Tan et al. 2019 (arXiv 1807.11626), section 4.2.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
@@ -24,17 +27,39 @@ _ROUNDS = 16
 """Rollouts of one generation at most, each of as many sequences as the generation has networks."""
 
 
+@dataclass(slots=True)
+class _Generation:
+    """What was drawn for a generation, each network once; the figures of `PpoSearch` are made of its counts."""
+
+    drawn: dict[Genome, Rollout] = field(default_factory=dict)
+    fresh: list[Genome] = field(default_factory=list)
+    count: int = 0
+    hopeless: int = 0
+    filled: int = 0
+
+    def shares(self) -> dict[str, float]:
+        return {
+            "distinct_share": len(self.drawn) / self.count,
+            "new_share": len(self.fresh) / self.count,
+            "hopeless_share": self.hopeless / self.count,
+            "filled_share": self.filled / max(self.filled + len(self.fresh), 1),
+        }
+
+
 class PpoSearch:
     """A search for the network of the greatest reward.
 
     A generation draws sequences until there are ``population`` networks that were never asked before. What is drawn
     and known already is not paid for again, but learned from once a generation. Nor is a network paid for whose reward
     could not pass the best one known even if it made no error: latency is free to know, so such a network is learned
-    from with its own latency and the mean accuracy so far. Where the controller has collapsed so far that it draws too
+    from with its own latency and the median accuracy so far. Where the controller has collapsed so far that it draws too
     little that is new, uniform draws fill the generation up; they are not learned from, but known from then on.
 
     The score of a sequence is the standing of its reward among all rewards known so far, from -1 for the worst to 1 for
-    the best: a failed network or a cliff of the reward does not drown the differences between good networks.
+    the best: a failed network or a cliff of the reward does not drown the differences between good networks, and the
+    same settings serve any reward.
+
+    Choices that make no other network are closed (`OpenChoices`), so no weight is given to genes that do not count.
 
     Args:
         space: The space.
@@ -72,44 +97,40 @@ class PpoSearch:
         self._latencies: dict[Genome, float] = {}
         self._accuracies: dict[Genome, float] = {}
         self._rewards: dict[Genome, float] = {}
-        self._drawn: dict[Genome, Rollout] = {}
-        self._shares: dict[str, float] = {}
+        self._generation = _Generation()
         self.figures: dict[str, float] = {}
 
     def ask(self) -> list[Genome]:
         """Return the next generation."""
-        self._drawn = {}
-        fresh: dict[Genome, None] = {}
-        hopeless, count = 0, 0
+        self._generation = generation = _Generation()
         open_choices = OpenChoices(self._space, self._rng)
         for _ in range(_ROUNDS):
             with reproducible():
                 rollout = draw_rollout(self._controller, self._population, open_choices, self._rng)
-            genomes = [self._space.canonical(genome) for genome in rollout.genomes()]
-            self._price(genomes)
-            count += len(genomes)
-            for row, genome in enumerate(genomes):
-                if genome in self._drawn:
-                    continue
-                if genome not in self._seen and self._is_hopeless(genome):
-                    hopeless += 1
-                elif genome not in self._seen:
-                    if len(fresh) == self._population:
-                        continue
-                    fresh[genome] = None
-                self._drawn[genome] = rollout.rows([row])
-            if len(fresh) == self._population:
+            self._sort(rollout, generation)
+            if len(generation.fresh) == self._population:
                 break
-        asked = list(fresh)
-        asked += self._fill(self._population - len(asked), set(asked))
-        self._shares = {
-            "distinct_share": len(self._drawn) / count,
-            "new_share": len(fresh) / count,
-            "hopeless_share": hopeless / count,
-            "filled_share": (len(asked) - len(fresh)) / max(len(asked), 1),
-        }
+        asked = generation.fresh + self._fill(self._population - len(generation.fresh), set(generation.fresh))
+        generation.filled = len(asked) - len(generation.fresh)
         self._seen.update(asked)
         return asked
+
+    def _sort(self, rollout: Rollout, generation: _Generation) -> None:
+        """Take what is to be paid for and what is to be learned from; more new networks than are needed are dropped."""
+        genomes = [self._space.canonical(genome) for genome in rollout.genomes()]
+        self._price(genomes)
+        generation.count += len(genomes)
+        for row, genome in enumerate(genomes):
+            if genome in generation.drawn:
+                continue
+            if genome not in self._seen:
+                if self._is_hopeless(genome):
+                    generation.hopeless += 1
+                elif len(generation.fresh) < self._population:
+                    generation.fresh.append(genome)
+                else:
+                    continue
+            generation.drawn[genome] = rollout.rows([row])
 
     def tell(self, genomes: Sequence[Genome], objectives: FloatArray) -> None:
         """Take error and latency of genomes in ask order, and learn from all that was drawn for this generation."""
@@ -117,14 +138,14 @@ class PpoSearch:
         rewards = self._reward.of(objectives[:, 0], objectives[:, 1])
         for genome, error, reward in zip(genomes, objectives[:, 0], rewards, strict=True):
             self._accuracies[genome], self._rewards[genome] = 1 - float(error), float(reward)
-        worth = {genome: self._worth(genome) for genome in self._drawn}
+        worth = {genome: self._worth(genome) for genome in self._generation.drawn}
         known = {genome: reward for genome, reward in worth.items() if reward is not None}
         if not known:
             return
-        rollout = Rollout.joined([self._drawn[genome] for genome in known])
+        rollout = Rollout.joined([self._generation.drawn[genome] for genome in known])
         with reproducible():
             learned = self._learner.learn(rollout, self._standing(np.asarray(list(known.values()))))
-        self.figures = {**asdict(learned), **self._shares}
+        self.figures = {**asdict(learned), **self._generation.shares()}
 
     def _price(self, genomes: Sequence[Genome]) -> None:
         new = [genome for genome in dict.fromkeys(genomes) if genome not in self._latencies]

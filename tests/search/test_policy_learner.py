@@ -71,9 +71,7 @@ def test_equal_scores_move_nothing_but_by_the_entropy():
 
 
 def test_a_larger_entropy_weight_keeps_more_entropy():
-    left = [
-        taught(PolicySettings(entropy_weight=weight), generations=25)[2][-1].entropy for weight in (0.0, 0.3, 1.0, 5.0)
-    ]
+    left = [taught(PolicySettings(entropy_weight=weight), generations=12)[2][-1].entropy for weight in (0.0, 0.5, 5.0)]
     assert left == sorted(left) and left[0] < 0.9 < left[-1] <= 1
 
 
@@ -89,7 +87,7 @@ def test_figures_of_a_fresh_controller():
 def test_values_come_to_foresee_the_scores():
     """The first gene decides here, so that the values before the later ones can know."""
     scores = np.where(rollout().tokens[:, 0].numpy() == 2, 1.0, -1.0)
-    _, _, figures = taught(PolicySettings(entropy_weight=1.0, learning_rate=1e-2), scores, generations=80)
+    _, _, figures = taught(PolicySettings(entropy_weight=1.0, learning_rate=1e-2), scores, generations=30)
     assert figures[-1].value_loss < 0.8 * figures[0].value_loss
     assert figures[-1].explained_variance > 0.3
 
