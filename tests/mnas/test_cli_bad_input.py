@@ -52,7 +52,7 @@ CHANGES_NOTHING = [
     ((*SEARCH, "--data", "fashion", "--data-dir", "{out}"), 6, "DAT01", "t10k-images"),
     ((*SEARCH, "--preset", "digit"), 2, "SPC01", "fashion, digits, imagenet"),
     ((*SEARCH, "--space", "darts"), 2, "SPC01", "mobilenetv3"),
-    ((*SEARCH, "--algorithm", "annealing"), 2, "CFG09", "nsga2, random"),
+    ((*SEARCH, "--algorithm", "annealing"), 2, "CFG09", "nsga2, nsga3"),
     ((*SEARCH, "--target-ms", "-1"), 2, "CFG01", "target_ms"),
     ((*SEARCH, "--target-ms", "inf"), 2, "CFG01", "target_ms"),
     ((*SEARCH, "--budget", "0"), 2, "CFG01", "budget"),

@@ -71,7 +71,7 @@ def test_two_phones_are_measured_at_once_and_their_offset_is_told(desk: Desk, tm
     runs = json.loads(out)
     runs = runs if isinstance(runs, list) else runs["runs"]
     assert len(runs) == 2
-    assert "by the reference networks adb:phone-" in err and "over 7 networks" in err
+    assert "by the reference networks adb:phone-" in err and "over 6 networks" in err
     for run in runs:
         assert run["device"]["is_simulated"] is True and run["device"]["device_id"].startswith("adb:phone-")
         assert run["models"][0]["measurement"]["latency_ms"] > 0
