@@ -45,7 +45,7 @@ class PolicySettings:
 
 PPO = PolicySettings()
 REINFORCE = PolicySettings(
-    learning_rate=2e-2, epochs=1, minibatch=0, clip=float("inf"), entropy_weight=0.3, value_weight=0.0
+    learning_rate=5e-3, epochs=1, minibatch=0, clip=float("inf"), entropy_weight=0.1, value_weight=0.0
 )
 """One step a generation from where the sequences were drawn: there the ratio is 1, and PPO's gradient is REINFORCE's.
 
