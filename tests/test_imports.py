@@ -134,6 +134,7 @@ HEAVY = ("torch", "scipy", "matplotlib", "sklearn", "pymoo", "onnx", "onnxruntim
         ["--help"],
         ["lut", "--help"],
         ["search", "--help"],
+        ["export", "--help"],
         ["devices", "list"],
         ["arch", "list"],
         ["lut", "show", "--out", "{out}"],

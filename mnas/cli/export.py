@@ -35,6 +35,7 @@ _COLUMNS = (
     "transposes",
     "partitions",
 )
+_SHOWN_DIGITS = 12
 _NOTES = (
     "difference: largest of any output against torch, as a share of the outputs' range",
     "moves: how far the outputs of two images differ, as a share of it",
@@ -117,18 +118,14 @@ def _gated(found: ExportSource, seed: int, paths: dict[str, Path]) -> dict[str, 
     from mnas.export.gated import gated_models
 
     module, shape = found.module(seed), found.architecture.input_shape_chw
-    is_random = found.weights is None
-    if is_random:
-        images = parity.parity_inputs(shape, probes.COUNT, seed)
-    else:
-        images = probes.probe_images(parity.run_torch(module), shape, seed)
+    images = probes.probe_images(parity.run_torch(module), shape, seed)
     return gated_models(
         found.architecture,
         module,
         images,
         {model_format: os.fspath(path) for model_format, path in paths.items()},
         preprocessing=found.preprocessing,
-        min_moves=parity.MIN_MOVES if is_random else probes.MIN_MOVES,
+        min_moves=parity.MIN_MOVES if found.weights is None else probes.MIN_MOVES,
     )
 
 
@@ -142,7 +139,11 @@ def _result(found: ExportSource, seed: int, files: dict[str, ModelArtifact], rep
         "files": [_file(file, "float32", reports[model_format].to_json()) for model_format, file in files.items()],
     }
     title = f"{found.name}: network {found.architecture.arch_id[:12]}"
-    return Result(_COLUMNS, rows, document, title, _NOTES)
+    records = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+    shown = [
+        [cell[:_SHOWN_DIGITS] if name == "sha256" else cell for name, cell in record.items()] for record in records
+    ]
+    return Result(_COLUMNS, shown, document, title, _NOTES, records)
 
 
 def _with_integers(result: Result, files: dict[str, ModelArtifact], models: dict[str, Int8Model]) -> Result:

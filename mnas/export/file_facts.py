@@ -79,7 +79,7 @@ def damaged(model_format: str, why: str) -> ExportError:
     """Return the error for a file that is no model."""
     return ExportError(
         "EXP06",
-        "the model file is damaged",
+        "the model file is damaged, or the runtime refuses it",
         value=model_format,
         why=why.strip()[:300] or "it ends early",
         fix="write it again",
@@ -122,7 +122,7 @@ def _onnx_tensor(value: Any) -> Tensor:
 def _onnx_dtype(number: int) -> str:
     from onnx import TensorProto
 
-    name = TensorProto.DataType.Name(number).lower()
+    name = str(TensorProto.DataType.Name(number)).lower()
     return {"float": "float32", "double": "float64"}.get(name, name)
 
 

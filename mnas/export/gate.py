@@ -218,13 +218,12 @@ def _divergence_fault(parity: ParityReport | None, found: Divergence | None) -> 
 
 
 def _run_of(data: bytes, model_format: str) -> Run:
-    if model_format == "tflite":
-        return run_tflite(data)
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+    refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, RuntimeError, ValueError)
     try:
-        return run_onnx(data)
-    except (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf) as error:
+        return run_tflite(data) if model_format == "tflite" else run_onnx(data)
+    except refusals as error:
         raise damaged(model_format, str(error)) from error
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mnas.errors import ExportError
+from mnas.export.file_facts import damaged
 from mnas.export.litert import load_interpreter_class
 
 _DELEGATE = "DELEGATE"
@@ -38,11 +38,12 @@ def partitions_of(data: bytes) -> Partitions | None:
 
 
 def _count(data: bytes) -> Partitions:
-    interpreter = load_interpreter_class()[0](model_content=data, num_threads=1)
+    interpreter_class = load_interpreter_class()[0]
     try:
+        interpreter = interpreter_class(model_content=data, num_threads=1)
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        raise ExportError("EXP06", "the runtime refuses the model", value=str(error)[:300]) from error
+        raise damaged("tflite", str(error)) from error
     details = interpreter._get_ops_details()
     names = {one["index"]: one["name"] for one in interpreter.get_tensor_details()}
     # Operators that a delegate took stand in the list as well; what runs is what the output is made of.

@@ -1,4 +1,7 @@
-"""Images that move a network's output, for weights whose own images are not at hand."""
+"""Images that move a network's output, where its own images are not at hand.
+
+White noise does for most; a network without batch norm, or one that was trained, may hardly tell two such images apart.
+"""
 
 from __future__ import annotations
 

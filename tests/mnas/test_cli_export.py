@@ -1,5 +1,7 @@
 """``mnas export``: what it writes, what it says, and what it refuses without leaving half a file."""
 
+import csv
+import io
 import json
 import os
 import pickle
@@ -82,6 +84,9 @@ def test_one_format_in_the_output_folder(run, tmp_path, monkeypatch, target):
     assert "RANDOM WEIGHTS" in said and "next:" not in said
     assert [path.name for path in (tmp_path / "out" / "models").iterdir()] == [f"mobilenetv3-small.{target}"]
     assert "difference" in told and str(tmp_path) in told
+    status, _, told = run(*NAMED, "--to", target, "--force", "--format", "csv")
+    record = next(csv.DictReader(io.StringIO(told)))
+    assert status == 0 and record["sha256"] == sha256_bytes(Path(record["path"]).read_bytes())
 
 
 def test_equal_seeds_give_equal_files(run, tmp_path):
@@ -159,6 +164,12 @@ def test_an_unwritable_place(run, tmp_path, make):
     status, said, _ = run(*NAMED, "--out", out, "--force")
     assert status == 1 and "EXP08" in said
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "taken"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system of the kernel's own")
+def test_a_place_that_fails_only_when_it_is_written(run):
+    status, said, _ = run(*NAMED, "--out", "/proc/mnas")
+    assert status == 1 and "EXP08" in said and "/proc/mnas" in said
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
