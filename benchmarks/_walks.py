@@ -128,7 +128,8 @@ def pymoo_walk(problem: TabularProblem, population: int, seed: int, evaluations:
     engine.setup(shape, termination=NoTermination(), seed=seed)
     walk: dict[Genome, None] = {}
     started = time.perf_counter()
-    for _ in range(_TRIES * evaluations // population):
+    # Duplicates within the population are its only memory: it may never find a small table's last networks.
+    for _ in range(_TRIES * min(evaluations, problem.size()) // population):
         offspring = engine.ask()
         if offspring is None or len(walk) >= evaluations:
             break

@@ -22,7 +22,7 @@ from search.algorithms.pymoo_search import PymooSearch
 from search.algorithms.setting import SearchSetting
 
 _FRONT_OVER_POPULATION = 4
-_NEIGHBOURS = 4
+_NEIGHBOURS_A_SIDE = 2
 
 
 class _WholeFront(RankAndCrowding):  # type: ignore[misc]
@@ -48,11 +48,13 @@ class _NearMates(TournamentSelection):  # type: ignore[misc]
         self, problem: Any, pop: Any, n_select: int, n_parents: int, random_state: np.random.Generator, **kwargs: Any
     ) -> npt.NDArray[np.int64]:
         first = super()._do(problem, pop, n_select, 1, random_state=random_state, **kwargs)[:, 0]
-        cost = np.asarray(pop.get("F"), dtype=float)[:, -1]
-        distance = np.abs(cost[None, :] - cost[:, None])
-        np.fill_diagonal(distance, np.inf)
-        near = np.argsort(distance, axis=1, kind="stable")[:, : min(_NEIGHBOURS, max(len(pop) - 1, 1))]
-        mates = near[first, random_state.integers(near.shape[1], size=n_select)]
+        order = np.argsort(np.asarray(pop.get("F"), dtype=float)[:, -1], kind="stable")
+        place = np.argsort(order)[first]
+        width = min(2 * _NEIGHBOURS_A_SIDE, len(pop) - 1)
+        start = np.clip(place - _NEIGHBOURS_A_SIDE, 0, len(pop) - 1 - width)
+        there = start + random_state.integers(max(width, 1), size=n_select)
+        # A step over the parent itself, unless it is alone.
+        mates = order[np.minimum(there + (there >= place), len(pop) - 1)]
         return np.stack([first, mates], axis=1)
 
 

@@ -7,7 +7,7 @@ genomes canonical; nothing is asked twice. Source: Blank and Deb 2020 (pymoo).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from search.algorithms.random_search import draw_new
 from search.algorithms.spread import spread_by_latency
 
 _CHANGES = 0.5
+_MATINGS = 20
 Engine = Any
 """An algorithm of pymoo, which has no types."""
 
@@ -63,14 +64,23 @@ class OrdinalMutation(Mutation):  # type: ignore[misc]
 
 
 class CanonicalRepair(Repair):  # type: ignore[misc]
-    """Makes genomes canonical, so that equal networks are equal rows."""
+    """Makes genomes canonical, so that equal networks are equal rows.
 
-    def __init__(self, space: GenomeSpace) -> None:
+    Args:
+        space: The space.
+        known: Canonical genomes, which need no second look; may grow.
+    """
+
+    def __init__(self, space: GenomeSpace, known: Set[Genome] = frozenset()) -> None:
         super().__init__()
         self._space = space
+        self._known = known
 
     def _do(self, problem: Problem, X: npt.NDArray[Any], **kwargs: Any) -> npt.NDArray[np.int64]:
-        return np.asarray([self._space.canonical(tuple(row)) for row in X.tolist()], dtype=np.int64)
+        genomes = [tuple(row) for row in X.tolist()]
+        return np.asarray(
+            [one if one in self._known else self._space.canonical(one) for one in genomes], dtype=np.int64
+        )
 
 
 class NewGenomes(DuplicateElimination):  # type: ignore[misc]
@@ -169,10 +179,12 @@ class PymooSearch:
             sampling=np.asarray(first),
             crossover=BlockCrossover(self._space.gene_names),
             mutation=OrdinalMutation(self._space.cardinalities),
-            repair=CanonicalRepair(self._space),
+            repair=CanonicalRepair(self._space, self._seen),
             eliminate_duplicates=NewGenomes(self._seen),
         )
         problem = Problem(n_var=len(top), n_obj=self._objectives, xl=0, xu=top, vtype=int)
         engine.setup(problem, termination=NoTermination(), seed=int(self._rng.integers(2**31)))
+        # Draws fill up what mating does not find; a space that is nearly spent would else cost a hundred matings.
+        engine.mating.n_max_iterations = _MATINGS
         engine.ask()
         return engine
