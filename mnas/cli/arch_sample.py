@@ -35,8 +35,8 @@ _Milliseconds = Annotated[float | None, typer.Option(min=0.0, help="By the table
 
 
 def sample(
-    space: Annotated[str, typer.Option("--space", help="Search space.")] = "mobilenetv3",
-    preset: Annotated[str, typer.Option("--preset", help="fashion, digits or imagenet.")] = "imagenet",
+    space: Annotated[str, typer.Option("--space", help="Search space, or a .toml file of yours.")] = "mobilenetv3",
+    preset: Annotated[str, typer.Option("--preset", help="fashion, digits or imagenet (default).")] = "",
     resolution: Annotated[list[int] | None, typer.Option("--resolution", help="Only these pixels (repeat).")] = None,
     number: Annotated[int, typer.Option("-n", "--number", min=1, max=100_000, help="How many networks.")] = 10,
     min_macs: _Count = None,
@@ -68,9 +68,11 @@ def sample(
     from mnas.candidates import CandidateGenerator
     from mnas.genome_counts import GenomeCounts
     from mnas.seeding import named_rng
-    from mnas.spaces.presets import open_space
+    from mnas.spaces.presets import chosen_space
+    from mnas.spaces.toml_file import is_space_file
 
-    opened = open_space(space, preset, tuple(resolution or ()))
+    preset = preset or ("" if is_space_file(space) else "imagenet")
+    opened = chosen_space(space, preset, tuple(resolution or ()))
     counts, ranges = GenomeCounts(opened), (min_macs, max_macs, min_params, max_params)
     constraints = _count_constraints(counts, *ranges)
     latency = _latency_constraint(opened, lut, missing, (min_latency_ms, max_latency_ms), out)
