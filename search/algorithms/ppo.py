@@ -50,8 +50,8 @@ class PpoSearch:
     A generation draws sequences until there are ``population`` networks that were never asked before. What is drawn
     and known already is not paid for again, but learned from once a generation. Nor is a network paid for whose reward
     could not pass the best one known even if it made no error: latency is free to know, so such a network is learned
-    from with its own latency and the median accuracy so far. Where the controller has collapsed so far that it draws too
-    little that is new, uniform draws fill the generation up; they are not learned from, but known from then on.
+    from with its own latency and the median accuracy so far. Where the controller has collapsed so far that it draws
+    too little that is new, uniform draws fill the generation up; they are not learned from, but known from then on.
 
     The score of a sequence is the standing of its reward among all rewards known so far, from -1 for the worst to 1 for
     the best: a failed network or a cliff of the reward does not drown the differences between good networks, and the
