@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,3 +83,14 @@ def test_a_distribution_cannot_take_a_name_of_the_tool():
     assert algorithm_names().count("random") == 1
     assert algorithm_module("random") == "search.algorithms.random_search"
     assert type(open_algorithm("random", setting(tiny_space()))).__module__.startswith("search.")
+
+
+@pytest.mark.parametrize("name", ["ppo", "reinforce"])
+def test_a_search_for_a_reward_needs_a_target(name):
+    space = tiny_space()
+    setting = SearchSetting(
+        space=space, rng=np.random.default_rng(0), latency_of=lambda genomes: np.ones(len(genomes)), population=4
+    )
+    with pytest.raises(ConfigError, match="CFG22"):
+        open_algorithm(name, setting)
+    assert len(open_algorithm(name, replace(setting, target_ms=1.0)).ask()) == 4
