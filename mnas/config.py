@@ -67,7 +67,8 @@ class StudyConfig(BaseModel):
         return self
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """Return what is wrong with each key, in one line."""
     lines = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
@@ -88,7 +89,7 @@ def make_config(values: Mapping[str, Any]) -> StudyConfig:
         raise ConfigError(
             "CFG01",
             "the study's configuration is wrong",
-            value=_explain(error),
+            value=explain(error),
             why="every key must be known and within its range",
             fix="see mnas search --help",
         ) from error

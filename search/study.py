@@ -105,7 +105,8 @@ class Study:
         """
         if not study_id:
             unfinished = store.query(
-                "SELECT study_id FROM study WHERE status = 'running' ORDER BY created_at_utc DESC, rowid DESC LIMIT 1"
+                "SELECT study_id FROM study WHERE status = 'running' AND kind = 'search' "
+                "ORDER BY created_at_utc DESC, rowid DESC LIMIT 1"
             )
             if not unfinished:
                 raise StudyError(

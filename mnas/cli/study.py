@@ -6,25 +6,23 @@ from typing import Annotated
 
 import typer
 
+from mnas.cli import study_run
 from mnas.cli.options import FileOption, FormatOption, OutOption, output_folder
 from mnas.cli.output import Format, Result, emit
 
-app = typer.Typer(help="List and show studies.", no_args_is_help=True)
+app = typer.Typer(help="List, show, compare and export studies; run some on a table of networks.", no_args_is_help=True)
+app.command("run")(study_run.run)
 
 
 @app.command("list")
 def list_studies(out: OutOption = None, output_format: FormatOption = Format.table, output: FileOption = None) -> None:
-    """List the studies of the output folder, newest first."""
+    """List the studies of the output folder, newest first: running, interrupted, finished or refused."""
+    from mnas.cli.study_list import list_result
     from mnas.store import FILE_NAME, Store
     from search.schema import SEARCH
 
     with Store(output_folder(out) / FILE_NAME, (SEARCH,), must_exist=True) as store:
-        rows = store.query(
-            "SELECT study_id, created_at_utc, status, (SELECT count(*) FROM event e WHERE e.study_id = s.study_id AND "
-            "e.kind = 'evaluated') AS evaluations FROM study s ORDER BY created_at_utc DESC, rowid DESC"
-        )
-    columns = ("study_id", "created_at_utc", "status", "evaluations")
-    emit(Result(columns, [[row[name] for name in columns] for row in rows], title="studies"), output_format, output)
+        emit(list_result(store), output_format, output)
 
 
 @app.command()
