@@ -10,6 +10,7 @@ from typing import Any, Literal
 from mnas.liveness import is_alive
 from mnas.store import Store
 from search.driver import STOPPED
+from search.stopping import OVER
 
 State = Literal["running", "interrupted", "finished", "refused"]
 
@@ -108,5 +109,5 @@ def _last(store: Store, study_id: str, kind: str) -> dict[str, Any] | None:
 def _why(store: Store, study_id: str, state: State) -> str:
     if state == "running":
         return ""
-    found = _last(store, study_id, "front" if state == "finished" else STOPPED)
+    found = _last(store, study_id, OVER if state == "finished" else STOPPED)
     return str(found["why"]) if found else ""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from search.candidate import Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,20 @@ def progress_text(state: SearchState) -> str:
     )
     text += f", best under T: {state.best}" if state.best else ""
     return text + ("" if state.left_s is None else f", about {_span(state.left_s)} left")
+
+
+def device_seconds(candidates: Sequence[Candidate]) -> float:
+    """Return the seconds that devices spent on candidates: CPU seconds of training."""
+    return sum(candidate.cost_s for candidate in candidates)
+
+
+def best_within(candidates: Sequence[Candidate], target_ms: float) -> str:
+    """Return the most accurate network whose latency is at most the target, in words, or "" where there is none."""
+    within = [one for one in candidates if one.error is not None and one.predicted_ms <= target_ms]
+    best = min(within, key=lambda one: (one.error, one.predicted_ms), default=None)
+    if best is None or best.error is None:
+        return ""
+    return f"{100 * (1 - best.error):.2f} % at {best.predicted_ms:.4g} ms"
 
 
 def _span(seconds: float) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from mnas.budget import Budget
 from search.events import EventLog
 
-SITTING = "sitting"
+SITTING, OVER = "sitting", "search over"
 _WORK = ("evaluated", "generation")
 _FLAT = 1e-6
 """A gain of less than this share of the hypervolume is none: so small, it may be rounding."""
@@ -58,6 +59,7 @@ class Stopping:
         self._used_s = used_s(history)
         self._sittings = sum(event["kind"] == SITTING for event in history)
         self._recorded = sum(event["kind"] == "evaluated" for event in history)
+        self._ends = log.payloads(OVER)
         self._started: float | None = None
         self._first = 0
         self._best, self._stale = 0.0, 0
@@ -99,11 +101,21 @@ class Stopping:
             return f"{self._stale} generations brought no larger hypervolume"
         if evaluations < self._recorded:
             return ""  # what follows is paid for already
+        end = self._ends.get(str(evaluations))
+        if end is not None and end["limits"] == self._limits():
+            return str(end["why"])  # a clock that is read anew may say otherwise
         if self._budget.time_s is not None and self.elapsed_s >= self._budget.time_s:
             return f"the budget of {self._budget.time_s:g} s is used up"
         if self._budget.device_s is not None and device_s >= self._budget.device_s:
             return f"the budget of {self._budget.device_s:g} s of devices is used up"
         return ""
+
+    def over(self, evaluations: int, why: str) -> None:
+        """Keep why the search is over."""
+        self._log.append(OVER, {"why": why, "evaluations": evaluations, "limits": self._limits()}, str(evaluations))
+
+    def _limits(self) -> dict[str, float | None]:
+        return {**asdict(self._budget), "patience": self._patience}
 
     def left_s(self, evaluations: int, device_s: float) -> float | None:
         """Return about how many seconds are left until the budget ends, or ``None`` where nothing tells.

@@ -170,7 +170,8 @@ class _TableSearch:
             self._note(generation, evaluations, learning)
             generation += 1
         self._reporter.line(f"search over: {why}")
-        self._log.append("front", self._front(evaluations, why))
+        self._log.append("front", self._front())
+        self._stopping.over(evaluations, why)
 
     def _algorithm(self) -> Any:
         config = self._config
@@ -241,7 +242,7 @@ class _TableSearch:
         values = self._problem.values([self._archive.genomes[best]])[0]
         return ", ".join(f"{one.name} {value:.5g}" for one, value in zip(self._problem.objectives, values, strict=True))
 
-    def _front(self, evaluations: int, why: str) -> dict[str, Any]:
+    def _front(self) -> dict[str, Any]:
         """Return the front, by the cheap objective, then by genome."""
         archive = self._archive
         order = sorted(
@@ -253,7 +254,7 @@ class _TableSearch:
             {"genome": list(genome), "labels": _labels(self._problem, genome), "values": row}
             for genome, row in zip(genomes, values.tolist(), strict=True)
         ]
-        return {"members": members, "evaluations": evaluations, "why": why}
+        return {"members": members}
 
 
 def _labels(problem: TabularProblem, genome: Genome) -> list[Any]:
