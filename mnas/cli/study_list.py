@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mnas.cli.output import Result
 
@@ -23,6 +23,13 @@ _COLUMNS = (
     "hypervolume",
     "why",
 )
+
+
+def status_text(row: Mapping[str, Any]) -> str:
+    """Return ``running``, ``interrupted``, ``finished`` or ``refused`` for the row of a study."""
+    from search.listing import state_of
+
+    return state_of(row["status"], row["driver"], row["heartbeat_s"])
 
 
 def list_result(store: Store, only: Sequence[str] | None = None) -> Result:

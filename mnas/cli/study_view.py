@@ -67,6 +67,16 @@ def notes_of(result: StudyResult) -> list[str]:
     return [*notes, *result.notices]
 
 
+def candidates_result(result: StudyResult) -> Result:
+    """Return every candidate in ask order, with the reasons of those that failed."""
+    columns = ("number", "network", "generation", "predicted ms", "rank-val error", "reward", "status", "reason")
+    rows = [
+        [c.number, c.arch_id[:12], c.generation, c.predicted_ms, c.error, c.reward, c.status, c.reason]
+        for c in result.candidates
+    ]
+    return Result(columns, rows, study_document(result), result.study_id)
+
+
 def study_document(result: StudyResult) -> dict[str, Any]:
     """Return a study as JSON."""
     return {
