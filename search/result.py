@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -154,14 +155,7 @@ def load_result(store: Store, study_id: str) -> StudyResult:
         StudyError: ``STU01``: no such study. ``STU08``: it is on a table; see `search.tabular_result`.
     """
     row = study_row(store, study_id, "search")
-    if row["kind"] != "search":
-        raise StudyError(
-            "STU08",
-            "this is a study on a table of networks",
-            value=row["study_id"],
-            why="it trains and measures nothing, so there are no networks to report or to export",
-            fix="see mnas study show and mnas study compare",
-        )
+    require_search(row)
     log = EventLog(store, row["study_id"])
     candidates = tuple(
         sorted((Candidate.from_json(value) for value in log.payloads("evaluated").values()), key=lambda c: c.number)
@@ -189,6 +183,22 @@ def load_result(store: Store, study_id: str) -> StudyResult:
         notices=tuple(value["text"] for value in log.payloads("notice").values()),
         foreign_lut=foreign,
     )
+
+
+def require_search(row: Mapping[str, Any]) -> None:
+    """Refuse a study on a table where one that trains and measures is meant.
+
+    Raises:
+        StudyError: ``STU08``.
+    """
+    if row["kind"] != "search":
+        raise StudyError(
+            "STU08",
+            "this is a study on a table of networks",
+            value=row["study_id"],
+            why="it trains and measures nothing, so there are no networks to report or to export",
+            fix="see mnas study show, compare, and run --resume",
+        )
 
 
 def study_row(store: Store, study_id: str, kind: str = "") -> dict[str, Any]:

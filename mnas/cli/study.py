@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -73,6 +74,6 @@ def show(
 
             shown = tabular_result(load_tabular(store, row), status_text(row), every=candidates)
         else:
-            result = load_result(store, row["study_id"])
+            result = replace(load_result(store, row["study_id"]), status=status_text(row))
             shown = candidates_result(result) if candidates else front_result(result)
     emit(shown, output_format, output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mnas.cli.output import Result
+from mnas.cli.study_changes import changes_note
 
 if TYPE_CHECKING:
     from search.result import StudyResult
@@ -58,6 +59,7 @@ def notes_of(result: StudyResult) -> list[str]:
     measured = [member.measured_ms for member in result.members if member.measured_ms is not None]
     if result.goal and measured and result.best_under_target is None:
         notes.append(f"no finalist meets the target; the fastest takes {min(measured):.4g} ms")
+    notes += [note] if (note := changes_note(result)) else []
     if result.session and result.session["verdict"] != "ok":
         why = "; ".join(result.session["reasons"])
         notes.append(f"the measuring session is {result.session['verdict']}: {why}")
