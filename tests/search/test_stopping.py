@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from latency.testing import made_up_table
 from mnas.budget import parse_budget
 from search.events import EventLog
+from search.goal import set_goal
+from search.ranking import Ranking
 from search.stopping import SITTING, Stopping, used_s
+from search.study import Study
+from search.testing import MadeUpTraining
 
 
 class Clock:
@@ -105,3 +110,23 @@ def test_what_is_left_is_told_by_the_rate_of_this_sitting(log):
     stopping.begin(10)
     clock.now += 20
     assert stopping.left_s(20, 0.0) == pytest.approx(20)
+
+
+def test_a_search_ends_by_time_of_devices_and_replays_to_the_same(make_study):
+    """Each made-up training takes half a second of CPU, as the log says; so four generations of four come to 8 s."""
+    context = make_study(MadeUpTraining(stop_after=9), budget="7500s,8s-device", population=4)
+    table = made_up_table(context.space)
+    goal = set_goal(context.space, table, None, context.config.seed, 10)
+    with pytest.raises(KeyboardInterrupt):
+        Ranking(context, table, goal).run()
+    again = make_study(study=Study(context.store, context.study_id, context.config))
+    found = Ranking(again, table, goal).run()
+    assert sum(one.cost_s for one in found) == pytest.approx(8.0)
+    assert len(found) == 16 and len(again.executor.trained) == 7
+    whole = make_study(budget=16, population=4)
+    assert [one.to_json() for one in Ranking(whole, table, goal).run()] == [one.to_json() for one in found]
+    assert list(again.log.payloads("sitting")) == ["0", "1"]
+    (end,) = again.log.payloads("search over").values()
+    assert "of devices" in end["why"] and end["evaluations"] == 16
+    last = again.reporter.lines[-2]
+    assert "16 evaluations" in last and "best under T" in last and "left" in last

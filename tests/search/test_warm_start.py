@@ -65,7 +65,7 @@ def test_a_space_is_exhausted_though_its_networks_were_given():
     while genomes := algorithm.ask():
         asked += genomes
         algorithm.tell(genomes, made_up_objectives(space, genomes))
-    assert len(set(asked)) == len(asked) >= 0.9 * space.size()
+    assert len(set(asked)) == len(asked) >= 0.8 * space.size()
 
 
 @pytest.fixture(scope="module")
