@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from mnas.budget import Budget, budget_key, parse_budget
 from mnas.errors import ConfigError
 from mnas.spaces.toml_file import is_space_file
 
@@ -32,7 +33,7 @@ class StudyConfig(BaseModel):
     device: str = Field("host:ort", description="Device spec, e.g. host:litert,threads=1.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
     algorithm: str = Field("nsga2", min_length=1, description="Search algorithm, by name.")
-    budget: int = Field(24, ge=1, le=1_000_000, description="Networks whose accuracy is paid for.")
+    budget: int | str = Field(24, description="Networks whose accuracy is paid for, or time; see mnas.budget.")
     patience: int = Field(0, ge=0, description="Generations without a larger hypervolume before stopping; 0: never.")
     population: int = Field(8, ge=4, le=1000, description="Networks of one generation.")
     oversample: int = Field(16, ge=1, le=1000, description="Candidates looked at by latency for each one trained.")
@@ -53,6 +54,14 @@ class StudyConfig(BaseModel):
     lut_rounds: int = Field(6, ge=3, le=1000, description="Visits of each segment.")
     lut_calibration: int = Field(12, ge=1, le=1000, description="Whole networks to calibrate the table on.")
     lut_validation: int = Field(12, ge=2, le=1000, description="Other whole networks to validate it on.")
+    warm_start: tuple[str, ...] = Field((), max_length=100, description="Networks, fronts or studies to begin with.")
+
+    _budget = field_validator("budget", mode="before")(budget_key)
+
+    @property
+    def limits(self) -> Budget:
+        """The budget, read."""
+        return parse_budget(self.budget)
 
     def preset_for(self, data: str) -> str:
         """Return the preset that is meant where a data set is used; a space of a file has none."""
@@ -67,7 +76,8 @@ class StudyConfig(BaseModel):
         return self
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """Return what is wrong with each key, in one line."""
     lines = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
@@ -88,7 +98,7 @@ def make_config(values: Mapping[str, Any]) -> StudyConfig:
         raise ConfigError(
             "CFG01",
             "the study's configuration is wrong",
-            value=_explain(error),
+            value=explain(error),
             why="every key must be known and within its range",
             fix="see mnas search --help",
         ) from error

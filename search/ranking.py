@@ -19,12 +19,16 @@ from search.accuracy.proxy import ProxyTraining
 from search.algorithms.algorithm import Algorithm, FloatArray, Learner
 from search.algorithms.registry import open_algorithm
 from search.algorithms.setting import SearchSetting
+from search.algorithms.warm_start import WarmStarted
 from search.candidate import Candidate
 from search.context import StudyContext
 from search.executors.executor import Job, Outcome
 from search.goal import Goal
 from search.pareto import front_indices, hypervolume
+from search.progress import SearchState, best_within, device_seconds, progress_text
 from search.reward import mnasnet_reward
+from search.stopping import Stopping
+from search.warm_start import warm_genomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Ranking:
         self._estimator: AccuracyEstimator = ProxyTraining(
             config.data, config.data_dir or None, context.schedule("proxy"), config.seed
         )
+        self._stopping = Stopping(context.log, config.limits, config.patience)
         self._known = {key: Candidate.from_json(value) for key, value in context.log.payloads("evaluated").items()}
 
     def latencies(self, genomes: Sequence[Genome]) -> FloatArray:
@@ -79,25 +84,28 @@ class Ranking:
             alpha=config.alpha,
             beta=config.beta,
         )
-        return open_algorithm(config.algorithm, setting)
+        algorithm = open_algorithm(config.algorithm, setting)
+        first = warm_genomes(self._context)
+        return WarmStarted(algorithm, first, config.population) if first else algorithm
 
     def run(self) -> list[Candidate]:
         """Return every candidate in ask order, evaluating those that are not known yet."""
-        config, algorithm = self._context.config, self._algorithm()
+        algorithm, stopping = self._algorithm(), self._stopping
         candidates: list[Candidate] = []
-        generation, best, stale = 0, 0.0, 0
-        while len(candidates) < config.budget and not (config.patience and stale >= config.patience):
-            genomes = algorithm.ask()[: config.budget - len(candidates)]
+        generation = 0
+        while not (why := stopping.reason(len(candidates), device_seconds(candidates))):
+            genomes = algorithm.ask()[: stopping.room(len(candidates))]
             if not genomes:
-                self._context.reporter.line("no network of the space is left to try")
+                why = "no network of the space is left to try"
                 break
             found = self._generation(genomes, generation, len(candidates))
             candidates += found
             algorithm.tell(genomes, np.asarray([candidate.objectives for candidate in found]))
             figures = dict(algorithm.figures) if isinstance(algorithm, Learner) else {}
-            volume = self._note(generation, candidates, figures)
-            stale = 0 if volume > best else stale + 1
-            best, generation = max(best, volume), generation + 1
+            stopping.note(self._note(generation, candidates, figures))
+            generation += 1
+        self._context.reporter.line(f"search over: {why}")
+        stopping.over(len(candidates), why)
         _require_some(candidates)
         return candidates
 
@@ -108,6 +116,8 @@ class Ranking:
             for i, genome in enumerate(genomes)
         ]
         todo = [one for one in asked if one.arch_id not in self._known]
+        if todo:
+            self._stopping.begin(first)
         # The slowest network first, so that no long training is left over for one process at the end.
         todo.sort(key=lambda one: -one.predicted_ms)
         jobs: list[Job] = []
@@ -208,10 +218,10 @@ class Ranking:
         counts = {"evaluations": len(candidates), "hypervolume": volume, "front": len(front_indices(objectives))}
         payload: dict[str, Any] = {**counts, **({"learning": figures} if figures else {})}
         self._context.log.append("generation", payload, f"{generation}/{len(candidates)}")
-        self._context.reporter.line(
-            f"generation {generation}: {payload['evaluations']} evaluations, front of {payload['front']}, "
-            f"hypervolume {volume:.5g}"
-        )
+        left_s = self._stopping.left_s(len(candidates), device_seconds(candidates))
+        best = best_within(candidates, self._goal.target_ms)
+        state = SearchState(generation, len(candidates), volume, payload["front"], best, left_s)
+        self._context.reporter.line(progress_text(state))
         return volume
 
 

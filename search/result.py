@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -151,9 +152,10 @@ def load_result(store: Store, study_id: str) -> StudyResult:
     """Read a study.
 
     Raises:
-        StudyError: ``STU01``: no such study.
+        StudyError: ``STU01``: no such study. ``STU08``: it is on a table; see `search.tabular_result`.
     """
-    row = study_row(store, study_id)
+    row = study_row(store, study_id, "search")
+    require_search(row)
     log = EventLog(store, row["study_id"])
     candidates = tuple(
         sorted((Candidate.from_json(value) for value in log.payloads("evaluated").values()), key=lambda c: c.number)
@@ -183,15 +185,36 @@ def load_result(store: Store, study_id: str) -> StudyResult:
     )
 
 
-def study_row(store: Store, study_id: str) -> dict[str, Any]:
+def require_search(row: Mapping[str, Any]) -> None:
+    """Refuse a study on a table where one that trains and measures is meant.
+
+    Raises:
+        StudyError: ``STU08``.
+    """
+    if row["kind"] != "search":
+        raise StudyError(
+            "STU08",
+            "this is a study on a table of networks",
+            value=row["study_id"],
+            why="it trains and measures nothing, so there are no networks to report or to export",
+            fix="see mnas study show, compare, and run --resume",
+        )
+
+
+def study_row(store: Store, study_id: str, kind: str = "") -> dict[str, Any]:
     """Return the row of a study named by its id or the beginning of it; "" names the newest.
+
+    Args:
+        store: Open.
+        study_id: What names it.
+        kind: Of the newest one: ``search``, ``table``, or "" for either.
 
     Raises:
         StudyError: ``STU01``: none, or more than one.
     """
     rows = [dict(row) for row in store.query("SELECT * FROM study ORDER BY created_at_utc DESC, rowid DESC")]
     meant = matching_ids([row["study_id"] for row in rows], study_id)
-    found = [row for row in rows if row["study_id"] in meant]
+    found = [row for row in rows if row["study_id"] in meant and (study_id or kind in ("", row["kind"]))]
     if not found or (study_id and len(found) > 1):
         raise StudyError(
             "STU01",

@@ -31,7 +31,7 @@ from search.goal import Goal
 from search.preparation import prepare, require_same_data
 from search.ranking import Ranking
 from search.recommend import read_test, recommend
-from search.result import StudyResult, load_result, study_row
+from search.result import StudyResult, load_result, require_search, study_row
 from search.schema import SEARCH
 from search.study_space import keep_space, study_space
 
@@ -105,7 +105,8 @@ class Study:
         """
         if not study_id:
             unfinished = store.query(
-                "SELECT study_id FROM study WHERE status = 'running' ORDER BY created_at_utc DESC, rowid DESC LIMIT 1"
+                "SELECT study_id FROM study WHERE status = 'running' AND kind = 'search' "
+                "ORDER BY created_at_utc DESC, rowid DESC LIMIT 1"
             )
             if not unfinished:
                 raise StudyError(
@@ -117,6 +118,7 @@ class Study:
                 )
             study_id = unfinished[0]["study_id"]
         row = study_row(store, study_id)
+        require_search(row)
         stored = make_config(json.loads(row["config_json"]))
         config = merge_for_resume(stored, asked)
         _require_running(row)

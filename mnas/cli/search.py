@@ -47,7 +47,9 @@ def search(
     algorithm: Annotated[
         str | None, _option("--algorithm", text="nsga2 (default), surrogate, ppo, local, random or another.")
     ] = None,
-    budget: Annotated[int | None, _option("--budget", text="Networks whose accuracy is paid for (24).")] = None,
+    budget: Annotated[
+        str | None, _option("--budget", text="Networks whose accuracy is paid for (24), or time: 30m, 10m-device.")
+    ] = None,
     population: Annotated[int | None, _option("--population", text="Networks of a generation (8).")] = None,
     patience: Annotated[int | None, _option("--patience", text="Generations without gain before stopping.")] = None,
     oversample: Annotated[int | None, _option("--oversample", text="Candidates seen for each trained (16).")] = None,
@@ -66,6 +68,9 @@ def search(
     lut_calibration: Annotated[int | None, _option("--lut-calibration", text="Networks to calibrate on (12).")] = None,
     lut_validation: Annotated[int | None, _option("--lut-validation", text="Networks to validate on (12).")] = None,
     seed: Annotated[int | None, _option("--seed", text="Seed of everything random (0).")] = None,
+    warm_start: Annotated[
+        list[str] | None, _option("--warm-start", text="Begin with it: a network, a front.json or a study. Repeatable.")
+    ] = None,
     resume: Annotated[str | None, _option("--resume", text="Go on with a study; without an ID, the newest.")] = None,
     workers: Annotated[int, typer.Option("--workers", help="Training processes; 0: one for each core.")] = 0,
     adb: AdbOption = "",
@@ -81,7 +86,7 @@ def search(
     """
     named = dict(locals())
     use_adb(adb)
-    given = {name: value for name, value in named.items() if name in _config_keys() and value is not None}
+    given = {name: value for name, value in named.items() if name in _config_keys() and value not in (None, [])}
     if config is not None:
         from mnas.config import read_config_file
 
@@ -168,6 +173,12 @@ def _images(schedule: TrainingSchedule) -> int:
     return (schedule.train_images or 1_000) * schedule.epochs
 
 
+def _search_minutes(config: StudyConfig) -> float:
+    """Return the minutes that the search may use where its budget is time alone."""
+    limits = config.limits
+    return (limits.time_s or 0.0) / 60 if limits.evaluations is None else 0.0
+
+
 def _training_plan(config: StudyConfig, space: SearchSpace, workers: int) -> dict[str, Any]:
     """Return counts and rough minutes of training, for networks of the space's mean size."""
     import numpy as np
@@ -181,12 +192,13 @@ def _training_plan(config: StudyConfig, space: SearchSpace, workers: int) -> dic
     rng = np.random.default_rng(0)
     mmacs = np.mean([total_macs(layers_of(space.decode(space.draw(rng)))) for _ in range(50)]) / 1e6
     trainings = config.finalists * config.finalist_seeds
-    images = config.budget * _images(proxy) + trainings * _images(final)
+    candidates = config.limits.evaluations
+    images = (candidates or 0) * _images(proxy) + trainings * _images(final)
     ms = images * (_MS_PER_IMAGE + _MS_PER_IMAGE_AND_MMAC * mmacs)
     return {
-        "candidates": config.budget,
+        "candidates": candidates if candidates is not None else f"as many as fit into {config.budget}",
         "schedule": proxy.fidelity,
         "finalist_trainings": trainings,
         "final_schedule": final.fidelity,
-        "estimated_minutes": round(float(ms) / 60_000 / workers, 1),
+        "estimated_minutes": round(float(ms) / 60_000 / workers + _search_minutes(config), 1),
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnas.cli.study_changes import changes_parts
 from mnas.cli.study_view import front_result, notes_of
 from mnas.jsonio import write_text_atomic
 from mnas.report.page import Cell, Figure, KeyValues, Link, Paragraph, Part, RowClass, Section, Table, render_page
@@ -209,7 +210,8 @@ def _session_parts(result: StudyResult) -> list[Part]:
         ("rounds", session["protocol"]["rounds"]),
         ("load average before, after", f"{_load(session['conditions_before'])}, {_load(session['conditions_after'])}"),
     ]
-    return [Figure(figure, "Exported files, measured interleaved in one session."), KeyValues(pairs)]
+    shown = Figure(figure, "Exported files, measured interleaved in one session.")
+    return [shown, *changes_parts(result), KeyValues(pairs)]
 
 
 def _load(conditions: dict[str, object]) -> str:

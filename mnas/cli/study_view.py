@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mnas.cli.output import Result
+from mnas.cli.study_changes import changes_note
 
 if TYPE_CHECKING:
     from search.result import StudyResult
@@ -58,6 +59,7 @@ def notes_of(result: StudyResult) -> list[str]:
     measured = [member.measured_ms for member in result.members if member.measured_ms is not None]
     if result.goal and measured and result.best_under_target is None:
         notes.append(f"no finalist meets the target; the fastest takes {min(measured):.4g} ms")
+    notes += [note] if (note := changes_note(result)) else []
     if result.session and result.session["verdict"] != "ok":
         why = "; ".join(result.session["reasons"])
         notes.append(f"the measuring session is {result.session['verdict']}: {why}")
@@ -65,6 +67,16 @@ def notes_of(result: StudyResult) -> list[str]:
         notes.append("test was read after the choice was made and chose nothing")
     notes.append("no accuracy audit stands behind this front")
     return [*notes, *result.notices]
+
+
+def candidates_result(result: StudyResult) -> Result:
+    """Return every candidate in ask order, with the reasons of those that failed."""
+    columns = ("number", "network", "generation", "predicted ms", "rank-val error", "reward", "status", "reason")
+    rows = [
+        [c.number, c.arch_id[:12], c.generation, c.predicted_ms, c.error, c.reward, c.status, c.reason]
+        for c in result.candidates
+    ]
+    return Result(columns, rows, study_document(result), result.study_id)
 
 
 def study_document(result: StudyResult) -> dict[str, Any]:
