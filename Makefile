@@ -44,11 +44,13 @@ types: $(VENV)/.installed-dev
 unit: $(VENV)/.installed-dev
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-# A cluster of two nodes on loopback. Ray is large and nothing else needs it, so it has an environment of its own.
+# A cluster of two nodes on loopback. Ray is large and nothing else needs it, so it has an environment of its own, which
+# sees what is in the other one.
 $(VENV)-ray/.installed: $(VENV)/.installed-dev
 	$(PYTHON) -m venv $(VENV)-ray
-	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
-		"$$($(VENV)-ray/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mnas-packages.pth"
+	@packages='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+		echo "import site; site.addsitedir('$$($(BIN)/python -c "$$packages")')" \
+		> "$$($(VENV)-ray/bin/python -c "$$packages")/mnas.pth"
 	$(VENV)-ray/bin/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt ray
 	@touch $@
 
