@@ -24,6 +24,7 @@ from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
 if TYPE_CHECKING:
     from mnas.config import StudyConfig
     from mnas.space import SearchSpace
+    from search.executors.executor import Executor
     from search.result import StudyResult
     from search.training.schedule import TrainingSchedule
 
@@ -73,6 +74,9 @@ def search(
     ] = None,
     resume: Annotated[str | None, _option("--resume", text="Go on with a study; without an ID, the newest.")] = None,
     workers: Annotated[int, typer.Option("--workers", help="Training processes; 0: one for each core.")] = 0,
+    ray: Annotated[str, _option("--ray", text="Train on a Ray cluster: HOST:PORT of its head, or auto.")] = "",
+    job_cpus: Annotated[float, typer.Option("--job-cpus", min=0, help="CPUs that a training takes of a Ray node.")] = 1,
+    job_gpus: Annotated[float, typer.Option("--job-gpus", min=0, help="GPUs that it takes.")] = 0,
     adb: AdbOption = "",
     plan: PlanOption = False,
     out: OutOption = None,
@@ -97,7 +101,8 @@ def search(
     if plan:
         emit(_plan(given, workers or os.cpu_count() or 1), output_format, output)
         return
-    result = _run(given, folder, resume, workers or os.cpu_count() or 1, quiet)
+    executor = _executor(workers or os.cpu_count() or 1, ray, job_cpus, job_gpus)
+    result = _run(given, folder, resume, executor, quiet)
     _tell(result, folder, output_format, output, quiet)
 
 
@@ -107,16 +112,27 @@ def _config_keys() -> set[str]:
     return set(StudyConfig.model_fields)
 
 
-def _run(given: dict[str, Any], folder: Path, resume: str | None, workers: int, quiet: bool) -> StudyResult:
+def _executor(workers: int, ray: str, job_cpus: float, job_gpus: float) -> Executor:
+    """Return where networks are trained: processes of this machine, or a Ray cluster."""
+    if not ray:
+        from search.executors.processes import ProcessExecutor
+
+        return ProcessExecutor(workers)
+    from search.executors.ray_cluster import RayExecutor
+    from search.executors.ray_round import RayTerms
+
+    return RayExecutor(ray, RayTerms(cpus=job_cpus, gpus=job_gpus))
+
+
+def _run(given: dict[str, Any], folder: Path, resume: str | None, executor: Executor, quiet: bool) -> StudyResult:
     """Run a study to its end, report included."""
     from mnas.cli.study_report import write_report
     from mnas.config import make_config
-    from search.executors.processes import ProcessExecutor
     from search.resolve import resolve
     from search.study import Study, open_store
 
     reporter = ConsoleReporter(quiet)
-    with ProcessExecutor(workers) as executor:
+    with executor:
         config = resolve(make_config(given), reporter) if resume is None else None
         with open_store(folder, must_exist=resume is not None) as store:
             study = Study.create(store, config) if config else Study.resume(store, resume or "", given, reporter)

@@ -14,6 +14,7 @@ from mnas.seeding import derive_seed
 from search.data.dataset import Dataset
 from search.data.registry import open_dataset
 from search.executors.executor import Job, Outcome
+from search.executors.files import file_for_caller
 from search.training.schedule import TrainingSchedule
 from search.training.trainer import Evaluation, evaluate, train_network
 from search.training.weights_file import load_weights, save_weights
@@ -110,7 +111,8 @@ def run_training(job: TrainingJob) -> TrainingOutcome:
             diverged=error.code == "TRN01",
         )
     if job.keep_weights_path is not None:
-        save_weights(trained.module, Path(job.keep_weights_path))
+        with file_for_caller(Path(job.keep_weights_path)) as path:
+            save_weights(trained.module, path)
     return TrainingOutcome(
         errors={split: one.error for split, one in found.items()},
         losses={split: one.loss for split, one in found.items()},
@@ -170,7 +172,7 @@ class EvaluationJob:
 
     def as_job(self) -> Job:
         """Return it as an executor takes it."""
-        return Job(run_evaluation, (self,))
+        return Job(run_evaluation, (self,), is_local=True)
 
 
 def run_evaluation(job: EvaluationJob) -> Evaluation:
