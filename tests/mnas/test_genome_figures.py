@@ -87,7 +87,7 @@ def test_a_convolution_alone_by_hand():
 
 def test_a_skip_keeps_the_blocks_input_alive():
     parts = {"op": "mbconv", "out_channels": 4, "mid_channels": 12}
-    plain, skipping = (layers_of_blocks((Block(**parts, skip=skip),), (4, 6, 6)) for skip in ("none", "identity"))
+    plain, skipping = (layers_of_blocks((Block(**parts, skip=skip),), (4, 6, 6)) for skip in (False, True))
     assert peak_activation_bytes(plain) == 4 * 36 * (12 + 12)
     assert peak_activation_bytes(skipping) == 4 * 36 * (4 + 12 + 12)
 
