@@ -76,6 +76,7 @@ class GenomeFigures:
             places = self._space.places()
             least = max(min(0 if one is None else self._of[one] for one in place.segments) for place in places)
             return least, max(self._of.values())
-        fewest, most = (self._space.cheapest(lambda one, sign=sign: sign * self._of[one]) for sign in (1, -1))
+        fewest = self._space.cheapest(self._of.__getitem__)
+        most = self._space.cheapest(lambda segment: -self._of[segment])
         least, greatest = self.values([fewest, most])
         return int(least), int(greatest)
