@@ -102,8 +102,6 @@ class StudyConfig(BaseModel):
             raise ValueError(f"a device is named twice: {', '.join(self.devices)}")
         if len(self.tables) > len(self.devices):
             raise ValueError(f"lut names {len(self.tables)} tables, there are {len(self.devices)} devices")
-        if self.allow_foreign_lut and self.other_devices:
-            raise ValueError("allow_foreign_lut goes with one device alone")
         read_objectives(self.objectives, len(self.devices))
         if self.data == "imagenet":
             raise ValueError("data 'imagenet' cannot be searched yet: its reader is not there; its preset serves LUTs")

@@ -96,7 +96,7 @@ def recommend(context: StudyContext, finalists: Sequence[Candidate], goal: Goal)
             errors = tuple(one.errors["val"] for one in trainings.values())
             values = tuple(one.minimised for one in measured.values(finalist, errors))
             judged.append(Judged(finalist.arch_id, errors, ms, interval, values))
-    objectives = np.asarray([one.objectives for one in judged]).reshape(len(judged), -1)
+    objectives = np.asarray([one.objectives for one in judged]).reshape(-1, len(context.config.sought))
     within = [one for one in judged if (found := measured.estimate(one.arch_id)) and goal.is_met(found)]
     payload = {
         "members": [judged[i].arch_id for i in front_indices(objectives)],

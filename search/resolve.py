@@ -34,6 +34,14 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
             why="a table that is built now is of this device",
             fix="name the table with --lut, or leave --allow-foreign-lut out",
         )
+    if config.allow_foreign_lut and config.other_devices:
+        raise ConfigError(
+            "CFG08",
+            "a foreign latency table is allowed for several devices",
+            value=", ".join(config.devices),
+            why="what is foreign is marked for one table alone",
+            fix="search for one device, or build each device's own table",
+        )
     require_algorithm(config.algorithm)
     _require_suited(config)
     Combination.of(config.combine, config.weights, len(config.devices))

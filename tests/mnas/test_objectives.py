@@ -121,7 +121,6 @@ def test_devices_weights_and_tables_go_round():
         ({"dtype": "int4"}, "dtype"),
         ({"confidence": 1.0}, "confidence"),
         ({"lut": "a,b"}, "2 tables"),
-        ({"other_devices": ["host:litert"], "allow_foreign_lut": True, "lut": "a"}, "one device"),
     ],
 )
 def test_wrong_values_of_the_new_keys_are_named(keys, said):

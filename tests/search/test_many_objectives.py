@@ -228,6 +228,7 @@ def test_which_devices_measure():
         ({"algorithm": "ppo", "objectives": "error,macs"}, "CFG44"),
         ({"algorithm": "reinforce", "objectives": "error,latency,macs"}, "CFG44"),
         ({"weights": (1.0, 2.0)}, "CFG43"),
+        ({**TWO, "allow_foreign_lut": True, "lut": "lut1"}, "CFG08"),
         ({"device": "host:torch", "dtype": "int8"}, "CFG13"),
     ],
 )
