@@ -26,22 +26,7 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
         DeviceError: The device cannot be opened.
         SpaceError: No such space or preset, or its file is wrong.
     """
-    if config.allow_foreign_lut and not config.lut:
-        raise ConfigError(
-            "CFG08",
-            "a foreign latency table is allowed and none is named",
-            value="allow_foreign_lut without lut",
-            why="a table that is built now is of this device",
-            fix="name the table with --lut, or leave --allow-foreign-lut out",
-        )
-    if config.allow_foreign_lut and config.other_devices:
-        raise ConfigError(
-            "CFG08",
-            "a foreign latency table is allowed for several devices",
-            value=", ".join(config.devices),
-            why="what is foreign is marked for one table alone",
-            fix="search for one device, or build each device's own table",
-        )
+    _require_named_table(config)
     require_algorithm(config.algorithm)
     _require_suited(config)
     Combination.of(config.combine, config.weights, len(config.devices))
@@ -87,4 +72,24 @@ def _require_suited(config: StudyConfig) -> None:
             value=config.objectives,
             why="the reward is ACC x (LAT/T)^w",
             fix="leave the other objectives out, or search with nsga3",
+        )
+
+
+def _require_named_table(config: StudyConfig) -> None:
+    """Refuse a foreign table that is allowed where none is named, or where others stand beside it."""
+    if config.allow_foreign_lut and not config.lut:
+        raise ConfigError(
+            "CFG08",
+            "a foreign latency table is allowed and none is named",
+            value="allow_foreign_lut without lut",
+            why="a table that is built now is of this device",
+            fix="name the table with --lut, or leave --allow-foreign-lut out",
+        )
+    if config.allow_foreign_lut and config.other_devices:
+        raise ConfigError(
+            "CFG08",
+            "a foreign latency table is allowed for several devices",
+            value=", ".join(config.devices),
+            why="what is foreign is marked for one table alone",
+            fix="search for one device, or build each device's own table",
         )
