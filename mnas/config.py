@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from mnas.budget import Budget, budget_key, parse_budget
 from mnas.errors import ConfigError
+from mnas.objectives import Objective, read_objectives
 from mnas.spaces.toml_file import is_space_file
 
 MAY_CHANGE_ON_RESUME = ("budget", "patience")
@@ -45,7 +46,7 @@ class StudyConfig(BaseModel):
     training: Literal["normal", "small"] = Field("normal", description="Length of all training.")
     finalists: int = Field(8, ge=1, le=100, description="Networks trained longer, re-measured and exported.")
     finalist_seeds: int = Field(2, ge=1, le=20, description="Seeds of each finalist.")
-    lut: str = Field("", description="Id of a finished latency table; empty builds or goes on with one.")
+    lut: str = Field("", description="Id of a finished latency table, several in the devices' order; empty builds one.")
     allow_foreign_lut: bool = Field(False, description="Use that table even if it is of another device.")
     missing: Literal["refuse", "interpolate"] = Field(
         "refuse", description="Entries that the table lacks: refuse, or predict them from the others and say so."
@@ -55,6 +56,12 @@ class StudyConfig(BaseModel):
     lut_calibration: int = Field(12, ge=1, le=1000, description="Whole networks to calibrate the table on.")
     lut_validation: int = Field(12, ge=2, le=1000, description="Other whole networks to validate it on.")
     warm_start: tuple[str, ...] = Field((), max_length=100, description="Networks, fronts or studies to begin with.")
+    objectives: str = Field("error,latency", description="What is minimised; see mnas.objectives.read_objectives.")
+    other_devices: tuple[str, ...] = Field((), max_length=20, description="Devices beside the first, by number from 2.")
+    combine: Literal["worst", "weighted"] = Field("worst", description="How latencies of several devices become one.")
+    weights: tuple[float, ...] = Field((), description="Of the devices where they are weighted; empty: equal ones.")
+    dtype: Literal["float32", "int8"] = Field("float32", description="Of the networks whose latency counts.")
+    confidence: float = Field(0.0, ge=0, lt=1, description="q of the constraint P(latency <= T) >= q; 0: none.")
 
     _budget = field_validator("budget", mode="before")(budget_key)
 
@@ -63,14 +70,48 @@ class StudyConfig(BaseModel):
         """The budget, read."""
         return parse_budget(self.budget)
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Specs of all devices, in the order of their numbers."""
+        return (self.device, *self.other_devices)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Id of the latency table asked for on each device, "" where one is to be built."""
+        given = [part.strip() for part in self.lut.split(",")]
+        return (*given, *[""] * (len(self.devices) - len(given)))
+
+    @property
+    def sought(self) -> tuple[Objective, ...]:
+        """The objectives in their order."""
+        return read_objectives(self.objectives, len(self.devices))
+
     def preset_for(self, data: str) -> str:
         """Return the preset that is meant where a data set is used; a space of a file has none."""
         if self.preset != _AUTO:
             return self.preset
         return "" if is_space_file(self.space) else data
 
+    @model_validator(mode="before")
+    @classmethod
+    def _algorithm_of_many(cls, values: Any) -> Any:
+        """Take NSGA-III for three objectives and more where no algorithm is named."""
+        if isinstance(values, dict) and "algorithm" not in values and str(values.get("objectives")).count(",") >= 2:
+            return {**values, "algorithm": "nsga3"}
+        return values
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if len(set(self.devices)) < len(self.devices):
+            raise ValueError(f"a device is named twice: {', '.join(self.devices)}")
+        if len(self.tables) > len(self.devices):
+            raise ValueError(f"lut names {len(self.tables)} tables, there are {len(self.devices)} devices")
+        read_objectives(self.objectives, len(self.devices))
         if self.data == "imagenet":
             raise ValueError("data 'imagenet' cannot be searched yet: its reader is not there; its preset serves LUTs")
         return self
@@ -90,7 +131,8 @@ def make_config(values: Mapping[str, Any]) -> StudyConfig:
     """Check and complete a configuration.
 
     Raises:
-        ConfigError: ``CFG01``: an unknown key, or a value out of range; the message names each.
+        ConfigError: ``CFG01``: an unknown key, or a value out of range; the message names each. ``CFG40`` to ``CFG42``:
+            objectives that are none.
     """
     try:
         return StudyConfig(**values)

@@ -10,6 +10,11 @@ from mnas.jsonio import canonical_json
 from mnas.store import Store, utc_now
 
 
+def device_key(number: int) -> str:
+    """Return the key of what is recorded of each device: "" for the first, so that one device is as it ever was."""
+    return "" if number == 1 else str(number)
+
+
 class EventLog:
     """Events of one study in the store.
 

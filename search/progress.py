@@ -46,11 +46,11 @@ def device_seconds(candidates: Sequence[Candidate]) -> float:
 
 def best_within(candidates: Sequence[Candidate], target_ms: float) -> str:
     """Return the most accurate network whose latency is at most the target, in words, or "" where there is none."""
-    within = [one for one in candidates if one.error is not None and one.predicted_ms <= target_ms]
-    best = min(within, key=lambda one: (one.error, one.predicted_ms), default=None)
+    within = [one for one in candidates if one.error is not None and one.latency_ms <= target_ms]
+    best = min(within, key=lambda one: (one.error, one.latency_ms), default=None)
     if best is None or best.error is None:
         return ""
-    return f"{100 * (1 - best.error):.2f} % at {best.predicted_ms:.4g} ms"
+    return f"{100 * (1 - best.error):.2f} % at {best.latency_ms:.4g} ms"
 
 
 def _span(seconds: float) -> str:

@@ -21,7 +21,7 @@ from search.pareto import hypervolume
 _NOT_OF_THE_METHOD = ("schema_version", "seed", "budget", "patience", "table", "lut", "data_dir")
 """Keys that do not make another method: those of the length, of the place of files, and the seed."""
 _SAME_TABLE = ("table_sha256", "objectives", "genes", "reference_point")
-_SAME_SEARCH = ("space", "preset", "data", "training", "device", "objectives", "dtype")
+_SAME_SEARCH = ("space", "preset", "data", "training", "device", "other_devices", "objectives", "dtype")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,9 @@ def search(
         str | None, _option("--space", text="Family of the space (mobilenetv3), or your own .toml file.")
     ] = None,
     preset: Annotated[str | None, _option("--preset", text="Preset of the space (default: like the data).")] = None,
-    device: Annotated[str | None, _option("--device", text="Device spec (host:ort).")] = None,
+    device: Annotated[
+        list[str] | None, _option("--device", text="Device spec (host:ort); repeat it: one network for several.")
+    ] = None,
     target_ms: Annotated[float | None, _option("--target-ms", text="Latency target T (median of the space).")] = None,
     alpha: Annotated[float | None, _option("--alpha", text="Exponent of LAT/T at or below T (-0.07).")] = None,
     beta: Annotated[float | None, _option("--beta", text="Exponent of LAT/T above T (-0.07).")] = None,
@@ -57,7 +59,9 @@ def search(
     training: Annotated[str | None, _option("--training", text="normal (default) or small.")] = None,
     finalists: Annotated[int | None, _option("--finalists", text="Networks trained longer and exported (8).")] = None,
     finalist_seeds: Annotated[int | None, _option("--finalist-seeds", text="Seeds of each finalist (2).")] = None,
-    lut: Annotated[str | None, _option("--lut", text="Id of a finished latency table to use.")] = None,
+    lut: Annotated[
+        str | None, _option("--lut", text="Id of a finished latency table; with commas, one for each device.")
+    ] = None,
     allow_foreign_lut: Annotated[
         bool | None, _option("--allow-foreign-lut", text="Use that table even if it is of another device.")
     ] = None,
@@ -71,6 +75,22 @@ def search(
     seed: Annotated[int | None, _option("--seed", text="Seed of everything random (0).")] = None,
     warm_start: Annotated[
         list[str] | None, _option("--warm-start", text="Begin with it: a network, a front.json or a study. Repeatable.")
+    ] = None,
+    objectives: Annotated[
+        str | None,
+        _option(
+            "--objectives",
+            text="error,latency (default), macs, params, size, peak_memory; latency@2: of the second device; "
+            "latency=measured: measured on it; params:max: the more the better.",
+        ),
+    ] = None,
+    combine: Annotated[
+        str | None, _option("--combine", text="Latency of several devices: the worst (default), or weighted.")
+    ] = None,
+    weights: Annotated[str | None, _option("--weights", text="Of the devices, with commas (equal ones).")] = None,
+    dtype: Annotated[str | None, _option("--dtype", text="Whose latency counts: float32 (default) or int8.")] = None,
+    confidence: Annotated[
+        float | None, _option("--confidence", text="Only networks with P(latency <= T) of at least this.")
     ] = None,
     resume: Annotated[str | None, _option("--resume", text="Go on with a study; without an ID, the newest.")] = None,
     workers: Annotated[int, typer.Option("--workers", help="Training processes; 0: one for each core.")] = 0,
@@ -91,6 +111,8 @@ def search(
     named = dict(locals())
     use_adb(adb)
     given = {name: value for name, value in named.items() if name in _config_keys() and value not in (None, [])}
+    if device:
+        given |= {"device": device[0], "other_devices": tuple(device[1:])}
     if config is not None:
         from mnas.config import read_config_file
 
@@ -169,15 +191,19 @@ def _plan(given: dict[str, Any], workers: int) -> Result:
     data = "fashion" if asked.data == "auto" else asked.data
     config = asked.model_copy(update={"data": data, "preset": asked.preset_for(data)})
     space = chosen_space(config.space, config.preset)
-    settings = lut_settings(
-        config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation, config.device
-    )
-    counts, training = LutPlan(space, settings).counts(), _training_plan(config, space, workers)
+    luts = {}
+    for spec in config.devices:
+        settings = lut_settings(config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation, spec)
+        luts[spec] = LutPlan(space, settings, config.dtype).counts()
+    counts, training = luts[config.device], _training_plan(config, space, workers)
     document = {"config": config.model_dump(), "space_size": str(space.size()), "lut": counts, **training}
     rows: list[list[object]] = [["networks in the space", f"{space.size():.3g}"]]
     rows += [[f"latency table: {name.replace('_', ' ')}", value] for name, value in counts.items()]
     rows += [[f"training: {name.replace('_', ' ')}", value] for name, value in training.items()]
-    return Result(("what", "value"), rows, document, title=f"plan of a search on {config.device}")
+    if config.other_devices:
+        document["luts"] = luts
+        rows.append(["latency tables", f"{len(luts)}, one for each device; the counts are of {config.device}"])
+    return Result(("what", "value"), rows, document, title=f"plan of a search on {' and '.join(config.devices)}")
 
 
 _MS_PER_IMAGE, _MS_PER_IMAGE_AND_MMAC = 0.08, 0.2
