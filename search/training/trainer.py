@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,6 +19,9 @@ from mnas.modules import LayerModule, build_module
 from mnas.seeding import derive_seed
 from search.data.dataset import Dataset, tensors
 from search.training.schedule import TrainingSchedule
+
+Watch = Callable[[int, int, LayerModule], bool]
+"""Is told after each step how many are done, of how many, and the network; answers whether to stop there."""
 
 _EVAL_BATCH = 500
 _FILL = "fill_uninitialized_memory"
@@ -77,9 +80,16 @@ def reproducible() -> Iterator[None]:
 
 
 def train_network(
-    architecture: Architecture, dataset: Dataset, schedule: TrainingSchedule, seed: int
+    architecture: Architecture, dataset: Dataset, schedule: TrainingSchedule, seed: int, watch: Watch | None = None
 ) -> TrainedNetwork:
     """Train a network from scratch; initialisation and order of the images depend on ``seed`` alone.
+
+    Args:
+        architecture: The network.
+        dataset: The data set.
+        schedule: How to train.
+        seed: Of everything random.
+        watch: Looks on, and may end the training early; it must leave weights and torch's generators as they are.
 
     Raises:
         TrainingError: ``TRN01``: the loss became infinite or NaN. ``TRN02``: network and data set do not fit.
@@ -90,9 +100,9 @@ def train_network(
         module = build_module(architecture, seed=derive_seed(seed, "weights"))
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         images, labels = tensors(dataset, "train", architecture.input_shape_chw[1], schedule.train_images)
-        train_loss, seen = _fit(module, images, labels, schedule, seed)
+        train_loss, seen = _fit(module, images, labels, schedule, seed, watch)
         if schedule.bn_images:
-            _estimate_batch_norms(module, images[: schedule.bn_images])
+            estimate_batch_norms(module, images[: schedule.bn_images])
     return TrainedNetwork(module.eval(), train_loss, time.process_time() - started, seen)
 
 
@@ -110,7 +120,12 @@ def _check_fit(architecture: Architecture, dataset: Dataset) -> None:
 
 
 def _fit(
-    module: LayerModule, images: torch.Tensor, labels: torch.Tensor, schedule: TrainingSchedule, seed: int
+    module: LayerModule,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    schedule: TrainingSchedule,
+    seed: int,
+    watch: Watch | None,
 ) -> tuple[float, int]:
     """Train in place; leaves the averaged weights in the module where the schedule has an average."""
     module.train()
@@ -120,11 +135,12 @@ def _fit(
     per_epoch = len(images) // batch
     average = _Average(module, schedule.ema_decay)
     losses: list[torch.Tensor] = []
+    done, steps, is_over = 0, schedule.epochs * per_epoch, False
     for epoch in range(schedule.epochs):
         order = torch.randperm(len(images), generator=generator)
         losses.clear()
         for number in range(per_epoch):
-            rate = schedule.learning_rate(epoch * per_epoch + number, schedule.epochs * per_epoch)
+            rate = schedule.learning_rate(done, steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             chosen = order[number * batch : (number + 1) * batch]
@@ -135,9 +151,15 @@ def _fit(
             optimiser.step()
             average.update()
             losses.append(loss.detach())
+            done += 1
+            is_over = watch is not None and watch(done, steps, module)
+            if is_over:
+                break
         _refuse_nan(torch.stack(losses), epoch, schedule)
+        if is_over:
+            break
     average.apply()
-    return float(torch.stack(losses).mean()), schedule.epochs * per_epoch * batch
+    return float(torch.stack(losses).mean()), done * batch
 
 
 def _optimiser(module: nn.Module, schedule: TrainingSchedule) -> torch.optim.SGD:
@@ -188,8 +210,13 @@ class _Average:
 
 
 @torch.no_grad()
-def _estimate_batch_norms(module: nn.Module, images: torch.Tensor) -> None:
-    """Set every batch norm's statistics to the mean over batches of the given training images."""
+def estimate_batch_norms(module: nn.Module, images: torch.Tensor) -> None:
+    """Set every batch norm's statistics to the mean over batches of the given training images; leaves training mode on.
+
+    Args:
+        module: The network.
+        images: NCHW, normalised.
+    """
     norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
