@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from mnas.data_names import canonical_data, is_image_folder
 from mnas.errors import ConfigError
 from mnas.spaces.toml_file import is_space_file
 
@@ -27,7 +28,10 @@ class StudyConfig(BaseModel):
     preset: str = Field(
         "auto", description="Preset of the space; auto takes the one named like the data, and none for a file."
     )
-    data: str = Field("auto", description="Data set; auto is fashion, or digits where that cannot be had.")
+    data: str = Field(
+        "auto",
+        description="Data set, or the path of a folder of images; auto is fashion, or digits where that cannot be had.",
+    )
     data_dir: str = Field("", description="Folder that holds the data set; empty looks in the usual places.")
     device: str = Field("host:ort", description="Device spec, e.g. host:litert,threads=1.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
@@ -54,16 +58,23 @@ class StudyConfig(BaseModel):
     lut_calibration: int = Field(12, ge=1, le=1000, description="Whole networks to calibrate the table on.")
     lut_validation: int = Field(12, ge=2, le=1000, description="Other whole networks to validate it on.")
 
-    def preset_for(self, data: str) -> str:
-        """Return the preset that is meant where a data set is used; a space of a file has none."""
+    def preset_for(self, fitted: str) -> str:
+        """Return the preset that is meant where another would fit the data; a space of a file has none."""
         if self.preset != _AUTO:
             return self.preset
-        return "" if is_space_file(self.space) else data
+        return "" if is_space_file(self.space) else fitted
+
+    @field_validator("data")
+    @classmethod
+    def _canonical(cls, value: str) -> str:
+        return canonical_data(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.data == "imagenet":
-            raise ValueError("data 'imagenet' cannot be searched yet: its reader is not there; its preset serves LUTs")
+            raise ValueError("data 'imagenet' is no data set here: name the folder of its images, e.g. ./imagenet@64")
+        if self.data_dir and is_image_folder(self.data):
+            raise ValueError("data_dir goes with a data set of a name; a folder of images is named by data alone")
         return self
 
 

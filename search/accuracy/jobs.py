@@ -36,6 +36,7 @@ class TrainingJob:
         keep_weights_path: File for the trained weights; None drops them.
         curve_points: Parts of the training after each of which the network is evaluated; 0 for no curve.
         curve_images: Images of the first split that a point is taken on; 0 for all that the schedule evaluates.
+        checkpoint_path: File that an interrupted training goes on from; None begins anew. Not with a curve.
     """
 
     architecture_json: dict[str, Any]
@@ -48,6 +49,7 @@ class TrainingJob:
     keep_weights_path: str | None = None
     curve_points: int = 0
     curve_images: int = 0
+    checkpoint_path: str | None = None
 
     @property
     def seed(self) -> int:
@@ -75,6 +77,7 @@ class TrainingOutcome:
         diverged: Whether the loss became infinite or NaN: the network's own fault, not worth another try.
         curve: ``[epochs done, error, loss]`` on the first split, at equal distances; the last is the final evaluation.
             Empty unless the job asked for it.
+        note: What a person should know of it, e.g. that memory was short; else empty.
     """
 
     errors: dict[str, float] = field(default_factory=dict)
@@ -86,6 +89,7 @@ class TrainingOutcome:
     error_message: str = ""
     diverged: bool = False
     curve: list[list[float]] = field(default_factory=list)
+    note: str = ""
 
     @property
     def is_ok(self) -> bool:
@@ -115,7 +119,10 @@ def run_training(job: TrainingJob) -> TrainingOutcome:
             recorder(done, steps, module)
             return False
 
-        trained = train_network(architecture, dataset, job.schedule, job.seed, watch if job.curve_points else None)
+        looking = watch if job.curve_points else None
+        # The points of a curve are not in the checkpoint, so a curve is taken of whole trainings.
+        kept = Path(job.checkpoint_path) if job.checkpoint_path and not job.curve_points else None
+        trained = train_network(architecture, dataset, job.schedule, job.seed, looking, kept)
         found = {s: evaluate(trained.module, dataset, s, px, job.schedule.eval_images) for s in job.evaluate_splits}
     except TrainingError as error:
         return TrainingOutcome(
@@ -135,6 +142,15 @@ def run_training(job: TrainingJob) -> TrainingOutcome:
         cost_s=time.process_time() - started,
         seed=job.seed,
         curve=curve if job.curve_points else [],
+        note=_memory_note(job, trained.batch_parts),
+    )
+
+
+def _memory_note(job: TrainingJob, parts: int) -> str:
+    """Return what is told of a training whose batches had to be parted."""
+    size = job.schedule.batch_size
+    return (
+        f"memory was too small for batches of {size}: they were computed {size // parts} at a time" if parts > 1 else ""
     )
 
 
