@@ -41,8 +41,8 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
             raise
         reporter.warn(f"Fashion-MNIST cannot be had, so the embedded digits take its place: {failure}")
         dataset = open_dataset("digits")
-    shape = DataShape.of(dataset)
-    fitted = fitted_preset(config.space, dataset.name, shape.channels, shape.classes, shape.px)
+    data, shape = dataset.name if config.data == "auto" else config.data, DataShape.of(dataset)
+    fitted = fitted_preset(config.space, data, shape.channels, shape.classes, shape.px)
     preset = config.preset_for(fitted)
     network = chosen_space(config.space, preset)
     smallest = network.decode(network.extremes()[0])
@@ -57,5 +57,4 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
             if preset
             else f"set in_channels = {shape.channels} and classes = {shape.classes} in the file of the space",
         )
-    data = dataset.name if config.data == "auto" else config.data
     return config.model_copy(update={"data": data, "preset": preset})

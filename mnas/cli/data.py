@@ -83,8 +83,10 @@ def _fitting_spaces(dataset: Dataset) -> list[dict[str, str]]:
     from mnas.spaces.presets import FAMILIES, fitted_preset
 
     px = int(dataset.images_u8.shape[2])
+    # A folder may be called like a data set of ours.
+    name = "" if dataset.facts else dataset.name
     return [
-        {"space": family, "preset": fitted_preset(family, dataset.name, dataset.channels, dataset.classes, px)}
+        {"space": family, "preset": fitted_preset(family, name, dataset.channels, dataset.classes, px)}
         for family in FAMILIES
     ]
 

@@ -176,13 +176,14 @@ def _unpack(
     """Read an archive's images into the cache."""
     parts = read_archive(which, path, archive)
     training = sum(len(labels) for _, labels in parts[:-1])
-    facts = {"training": training, "labels": [int(label) for _, labels in parts for label in labels]}
+    every = [int(label) for _, labels in parts for label in labels]
+    facts: dict[str, Any] = {"training": training, "labels": every}
 
     def fill(images: Pixels) -> tuple[int, dict[str, Any]]:
         np.concatenate([pixels for pixels, _ in parts], out=images)
         return len(images), facts
 
-    return cache.make(source, (len(facts["labels"]), 3, PX, PX), fill)
+    return cache.make(source, (len(every), 3, PX, PX), fill)
 
 
 def read_archive(which: CifarSet, path: Path, archive: Archive) -> Sequence[Records]:

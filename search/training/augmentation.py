@@ -143,13 +143,15 @@ def recoloured(
     if pixels.shape[1] == len(_GREY_OF_RGB):
         grey = _grey(pixels)
         pixels = (grey + (pixels - grey) * saturation).clamp(0, 1)
-    return ((pixels - shift) / scale).contiguous(memory_format=torch.channels_last)
+    normalised: torch.Tensor = (pixels - shift) / scale
+    return normalised.contiguous(memory_format=torch.channels_last)
 
 
 def _grey(pixels: torch.Tensor) -> torch.Tensor:
     if pixels.shape[1] != len(_GREY_OF_RGB):
         return pixels.mean(1, keepdim=True)
-    return (pixels * torch.tensor(_GREY_OF_RGB).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    weighted: torch.Tensor = pixels * torch.tensor(_GREY_OF_RGB).view(1, 3, 1, 1)
+    return weighted.sum(1, keepdim=True)
 
 
 def mixed(images: torch.Tensor, labels: torch.Tensor, alpha: float, generator: torch.Generator) -> Batch:

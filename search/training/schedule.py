@@ -17,8 +17,10 @@ FOLDER = "folder"
 """Name of the schedules for a folder of images."""
 
 _RULE = 1
-_FIRST = ("train_images", "epochs", "batch_size", "lr", "warmup", "momentum", "weight_decay", "label_smoothing")
-_FIRST += ("ema_decay", "bn_images", "flip", "eval_images")
+_FIRST = (
+    *("train_images", "epochs", "batch_size", "lr", "warmup", "momentum", "weight_decay", "label_smoothing"),
+    *("ema_decay", "bn_images", "flip", "eval_images"),
+)
 """Fields that are hashed whatever they hold; each later one only where it is in use, so that old hashes stay."""
 _ALWAYS = object()
 
