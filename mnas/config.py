@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mnas.budget import Budget, budget_key, parse_budget
+from mnas.data_names import canonical_data, is_image_folder
 from mnas.errors import ConfigError
 from mnas.objectives import Objective, read_objectives
 from mnas.spaces.toml_file import is_space_file
@@ -29,7 +30,10 @@ class StudyConfig(BaseModel):
     preset: str = Field(
         "auto", description="Preset of the space; auto takes the one named like the data, and none for a file."
     )
-    data: str = Field("auto", description="Data set; auto is fashion, or digits where that cannot be had.")
+    data: str = Field(
+        "auto",
+        description="Data set, or the path of a folder of images; auto is fashion, or digits where that cannot be had.",
+    )
     data_dir: str = Field("", description="Folder that holds the data set; empty looks in the usual places.")
     device: str = Field("host:ort", description="Device spec, e.g. host:litert,threads=1.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
@@ -86,11 +90,16 @@ class StudyConfig(BaseModel):
         """The objectives in their order."""
         return read_objectives(self.objectives, len(self.devices))
 
-    def preset_for(self, data: str) -> str:
-        """Return the preset that is meant where a data set is used; a space of a file has none."""
+    def preset_for(self, fitted: str) -> str:
+        """Return the preset that is meant where another would fit the data; a space of a file has none."""
         if self.preset != _AUTO:
             return self.preset
-        return "" if is_space_file(self.space) else data
+        return "" if is_space_file(self.space) else fitted
+
+    @field_validator("data")
+    @classmethod
+    def _canonical(cls, value: str) -> str:
+        return canonical_data(value)
 
     @model_validator(mode="before")
     @classmethod
@@ -113,7 +122,9 @@ class StudyConfig(BaseModel):
             raise ValueError(f"lut names {len(self.tables)} tables, there are {len(self.devices)} devices")
         read_objectives(self.objectives, len(self.devices))
         if self.data == "imagenet":
-            raise ValueError("data 'imagenet' cannot be searched yet: its reader is not there; its preset serves LUTs")
+            raise ValueError("data 'imagenet' is no data set here: name the folder of its images, e.g. ./imagenet@64")
+        if self.data_dir and is_image_folder(self.data):
+            raise ValueError("data_dir goes with a data set of a name; a folder of images is named by data alone")
         return self
 
 

@@ -71,7 +71,10 @@ def train_finalists(context: StudyContext, finalists: Sequence[Candidate]) -> No
         nonlocal done
         require_training(outcome)
         key, job = jobs[index]
-        log.append("trained", asdict(training_outcome(job, outcome)), key)
+        found = training_outcome(job, outcome)
+        log.append("trained", asdict(found), key)
+        if found.note:
+            context.reporter.warn(f"finalist {key}: {found.note}")
         done += 1
         context.reporter.progress("training finalists", done, len(jobs))
 
@@ -88,6 +91,7 @@ def _final_job(context: StudyContext, finalist: Candidate, repeat: int, weights:
         repeat=repeat,
         evaluate_splits=("val",),
         keep_weights_path=str(weights),
+        checkpoint_path=str(weights.with_suffix(".part")),
     )
 
 

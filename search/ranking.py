@@ -144,6 +144,8 @@ class Ranking:
             nonlocal done
             require_training(outcome)
             owner = owners[index]
+            if note := getattr(outcome.value, "note", ""):
+                self._context.reporter.warn(f"candidate {owner.arch_id[:12]}: {note}")
             parts = gathered.setdefault(owner.arch_id, {})
             parts[index] = outcome
             if len(parts) == owners.count(owner):

@@ -8,11 +8,11 @@ from latency.on_device import require_device
 from mnas.config import StudyConfig
 from mnas.errors import ConfigError, DataError
 from mnas.objectives import is_reward
-from mnas.spaces.presets import chosen_space
+from mnas.spaces.presets import chosen_space, fitted_preset
 from search.algorithms.registry import require_algorithm
 from search.combination import Combination
 from search.context import Reporter
-from search.data.registry import open_dataset
+from search.data.registry import DataShape, open_dataset
 
 
 def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
@@ -40,7 +40,9 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
             raise
         reporter.warn(f"Fashion-MNIST cannot be had, so the embedded digits take its place: {failure}")
         dataset = open_dataset("digits")
-    preset = config.preset_for(dataset.name)
+    data, shape = dataset.name if config.data == "auto" else config.data, DataShape.of(dataset)
+    fitted = fitted_preset(config.space, data, shape.channels, shape.classes, shape.px)
+    preset = config.preset_for(fitted)
     network = chosen_space(config.space, preset)
     smallest = network.decode(network.extremes()[0])
     if (smallest.input_shape_chw[0], smallest.classes) != (dataset.channels, dataset.classes):
@@ -50,9 +52,11 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
             value=f"{smallest.input_shape_chw[0]} channels and {smallest.classes} classes, data has "
             f"{dataset.channels} and {dataset.classes}",
             why="not one of them could be trained",
-            fix=f"use --preset {dataset.name}" if preset else "set in_channels and classes in the file of the space",
+            fix=f"use --preset {fitted}"
+            if preset
+            else f"set in_channels = {shape.channels} and classes = {shape.classes} in the file of the space",
         )
-    return config.model_copy(update={"data": dataset.name, "preset": preset})
+    return config.model_copy(update={"data": data, "preset": preset})
 
 
 def _require_suited(config: StudyConfig) -> None:

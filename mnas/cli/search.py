@@ -35,7 +35,9 @@ def _option(*names: str, text: str) -> Any:
 
 def search(
     config: Annotated[Path | None, _option("--config", text="A study.toml; flags override its keys.")] = None,
-    data: Annotated[str | None, _option("--data", text="fashion, digits or auto (default).")] = None,
+    data: Annotated[
+        str | None, _option("--data", text="fashion, digits, cifar10, cifar100, a folder ./DIR, or auto.")
+    ] = None,
     data_dir: Annotated[str | None, _option("--data-dir", text="Folder that holds the data set.")] = None,
     space: Annotated[
         str | None, _option("--space", text="Family of the space (mobilenetv3), or your own .toml file.")
@@ -185,11 +187,14 @@ def _plan(given: dict[str, Any], workers: int) -> Result:
     from latency.on_device import lut_settings
     from latency.plan import LutPlan
     from mnas.config import make_config
-    from mnas.spaces.presets import chosen_space
+    from mnas.spaces.presets import chosen_space, fitted_preset
+    from search.data.registry import data_shape
 
     asked = make_config(given)
     data = "fashion" if asked.data == "auto" else asked.data
-    config = asked.model_copy(update={"data": data, "preset": asked.preset_for(data)})
+    shape = data_shape(data)
+    fitted = fitted_preset(asked.space, data, shape.channels, shape.classes, shape.px)
+    config = asked.model_copy(update={"data": data, "preset": asked.preset_for(fitted)})
     space = chosen_space(config.space, config.preset)
     luts = {}
     for spec in config.devices:

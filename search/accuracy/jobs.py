@@ -10,11 +10,13 @@ from typing import Any
 
 from mnas.architecture import Architecture
 from mnas.errors import TrainingError
+from mnas.modules import LayerModule
 from mnas.seeding import derive_seed
 from search.data.dataset import Dataset
 from search.data.registry import open_dataset
 from search.executors.executor import Job, Outcome
 from search.executors.files import file_for_caller
+from search.training.curve import CurveRecorder
 from search.training.schedule import TrainingSchedule
 from search.training.trainer import Evaluation, evaluate, train_network
 from search.training.weights_file import load_weights, save_weights
@@ -33,6 +35,9 @@ class TrainingJob:
         repeat: 0 for the first training of this network, 1 for the second.
         evaluate_splits: What to evaluate on after training.
         keep_weights_path: File for the trained weights; None drops them.
+        curve_points: Parts of the training after each of which the network is evaluated; 0 for no curve.
+        curve_images: Images of the first split that a point is taken on; 0 for all that the schedule evaluates.
+        checkpoint_path: File that an interrupted training goes on from; None begins anew. Not with a curve.
     """
 
     architecture_json: dict[str, Any]
@@ -43,6 +48,9 @@ class TrainingJob:
     repeat: int = 0
     evaluate_splits: tuple[str, ...] = ("rank-val",)
     keep_weights_path: str | None = None
+    curve_points: int = 0
+    curve_images: int = 0
+    checkpoint_path: str | None = None
 
     @property
     def seed(self) -> int:
@@ -68,6 +76,9 @@ class TrainingOutcome:
         seed: That the training used.
         error_message: Why there is no result; empty after success.
         diverged: Whether the loss became infinite or NaN: the network's own fault, not worth another try.
+        curve: ``[epochs done, error, loss]`` on the first split, at equal distances; the last is the final evaluation.
+            Empty unless the job asked for it.
+        note: What a person should know of it, e.g. that memory was short; else empty.
     """
 
     errors: dict[str, float] = field(default_factory=dict)
@@ -78,6 +89,8 @@ class TrainingOutcome:
     seed: int = 0
     error_message: str = ""
     diverged: bool = False
+    curve: list[list[float]] = field(default_factory=list)
+    note: str = ""
 
     @property
     def is_ok(self) -> bool:
@@ -100,8 +113,17 @@ def run_training(job: TrainingJob) -> TrainingOutcome:
     architecture = Architecture.from_json(job.architecture_json)
     dataset = _dataset(job.dataset_name, job.dataset_folder)
     try:
-        trained = train_network(architecture, dataset, job.schedule, job.seed)
-        px = architecture.input_shape_chw[1]
+        px, first = architecture.input_shape_chw[1], job.evaluate_splits[0]
+        recorder = CurveRecorder(dataset, job.schedule, first, px, job.curve_points, job.curve_images)
+
+        def watch(done: int, steps: int, module: LayerModule) -> bool:
+            recorder(done, steps, module)
+            return False
+
+        looking = watch if job.curve_points else None
+        # The points of a curve are not in the checkpoint, so a curve is taken of whole trainings.
+        kept = Path(job.checkpoint_path) if job.checkpoint_path and not job.curve_points else None
+        trained = train_network(architecture, dataset, job.schedule, job.seed, looking, kept)
         found = {s: evaluate(trained.module, dataset, s, px, job.schedule.eval_images) for s in job.evaluate_splits}
     except TrainingError as error:
         return TrainingOutcome(
@@ -113,6 +135,7 @@ def run_training(job: TrainingJob) -> TrainingOutcome:
     if job.keep_weights_path is not None:
         with file_for_caller(Path(job.keep_weights_path)) as path:
             save_weights(trained.module, path)
+    curve = [*recorder.found, [float(job.schedule.epochs), found[first].error, found[first].loss]]
     return TrainingOutcome(
         errors={split: one.error for split, one in found.items()},
         losses={split: one.loss for split, one in found.items()},
@@ -120,6 +143,16 @@ def run_training(job: TrainingJob) -> TrainingOutcome:
         train_loss=trained.train_loss,
         cost_s=time.process_time() - started,
         seed=job.seed,
+        curve=curve if job.curve_points else [],
+        note=_memory_note(job, trained.batch_parts),
+    )
+
+
+def _memory_note(job: TrainingJob, parts: int) -> str:
+    """Return what is told of a training whose batches had to be parted."""
+    size = job.schedule.batch_size
+    return (
+        f"memory was too small for batches of {size}: they were computed {size // parts} at a time" if parts > 1 else ""
     )
 
 
