@@ -54,16 +54,34 @@ class StudyConfig(BaseModel):
     lut_calibration: int = Field(12, ge=1, le=1000, description="Whole networks to calibrate the table on.")
     lut_validation: int = Field(12, ge=2, le=1000, description="Other whole networks to validate it on.")
 
+    accuracy: str = Field("proxy", min_length=1, description="Accuracy estimator, e.g. proxy, halving or command.")
+    accuracy_cmd: str = Field("", description="Command of the estimator command; {architecture} is architecture.json.")
+    accuracy_timeout: float = Field(3600.0, gt=0, allow_inf_nan=False, description="Seconds for one such command.")
+    proxy_preset: Literal["", "mnasnet5"] = Field("", description="mnasnet5: 5 epochs, as MnasNet's authors train.")
+    proxy_epochs: int = Field(0, ge=0, le=10_000, description="Epochs of proxy training; 0: the schedule's.")
+    proxy_fraction: float = Field(1.0, gt=0, le=1, description="Part of the schedule's training images.")
+    proxy_resolution: int = Field(0, ge=0, le=4096, description="Side of proxy training's images; 0: the network's.")
+    proxy_width: float = Field(1.0, gt=0, le=1, description="Factor on the channels of the networks proxy-trained.")
+
     def preset_for(self, data: str) -> str:
         """Return the preset that is meant where a data set is used; a space of a file has none."""
         if self.preset != _AUTO:
             return self.preset
         return "" if is_space_file(self.space) else data
 
+    @model_validator(mode="before")
+    @classmethod
+    def _command_means_command(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("accuracy_cmd") and "accuracy" not in values:
+            return {**values, "accuracy": "command"}
+        return values
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.data == "imagenet":
             raise ValueError("data 'imagenet' cannot be searched yet: its reader is not there; its preset serves LUTs")
+        if bool(self.accuracy_cmd) != (self.accuracy == "command"):
+            raise ValueError("accuracy_cmd is of the estimator command: give --accuracy-cmd alone, or with it")
         return self
 
 

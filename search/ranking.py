@@ -13,15 +13,15 @@ from latency.table import LatencyTable
 from mnas.errors import StudyError, TrainingError
 from mnas.seeding import named_rng
 from mnas.space import Genome
-from search.accuracy.estimator import AccuracyEstimator
-from search.accuracy.jobs import require_training
-from search.accuracy.proxy import ProxyTraining
+from search.accuracy.estimator import AccuracyEstimate
+from search.accuracy.generation import Contender, Told, run_generation
+from search.accuracy.registry import open_accuracy
+from search.accuracy.setting import accuracy_setting
 from search.algorithms.algorithm import Algorithm, FloatArray, Learner
 from search.algorithms.registry import open_algorithm
 from search.algorithms.setting import SearchSetting
 from search.candidate import Candidate
 from search.context import StudyContext
-from search.executors.executor import Job, Outcome
 from search.goal import Goal
 from search.pareto import front_indices, hypervolume
 from search.reward import mnasnet_reward
@@ -54,9 +54,7 @@ class Ranking:
         self._goal = goal
         self._memo: dict[Genome, LatencyEstimate] = {}
         config = context.config
-        self._estimator: AccuracyEstimator = ProxyTraining(
-            config.data, config.data_dir or None, context.schedule("proxy"), config.seed
-        )
+        self._estimator = open_accuracy(config.accuracy, accuracy_setting(context))
         self._known = {key: Candidate.from_json(value) for key, value in context.log.payloads("evaluated").items()}
 
     def latencies(self, genomes: Sequence[Genome]) -> FloatArray:
@@ -107,31 +105,28 @@ class Ranking:
             _Asked(first + i, generation, genome, self._context.architecture(genome).arch_id, float(latencies[i]))
             for i, genome in enumerate(genomes)
         ]
-        todo = [one for one in asked if one.arch_id not in self._known]
-        # The slowest network first, so that no long training is left over for one process at the end.
-        todo.sort(key=lambda one: -one.predicted_ms)
-        jobs: list[Job] = []
-        owners: list[_Asked] = []
-        for one in todo:
-            for job in self._estimator.jobs(self._context.architecture(one.genome)):
-                jobs.append(job)
-                owners.append(one)
-        gathered: dict[str, dict[int, Outcome]] = {}
-        done = 0
+        contenders = [self._contender(one) for one in asked]
+        by_number = {one.number: one for one in asked}
+        todo, done = sum(not one.is_known for one in contenders), 0
 
-        def on_done(index: int, outcome: Outcome) -> None:
+        def on_estimate(contender: Contender, estimate: AccuracyEstimate | TrainingError) -> None:
             nonlocal done
-            require_training(outcome)
-            owner = owners[index]
-            parts = gathered.setdefault(owner.arch_id, {})
-            parts[index] = outcome
-            if len(parts) == owners.count(owner):
-                done += 1
-                self._record(owner, [parts[i] for i in sorted(parts)])
-                self._context.reporter.progress(f"generation {generation}: training candidates", done, len(todo))
+            done += 1
+            self._record(by_number[contender.number], estimate)
+            self._context.reporter.progress(f"generation {generation}: training candidates", done, todo)
 
-        self._context.executor.map_in_order(jobs, on_done)
+        context = self._context
+        run_generation(self._estimator, contenders, self._told(first), context.log, context.executor, on_estimate)
         return [self._same(one) for one in asked]
+
+    def _contender(self, asked: _Asked) -> Contender:
+        architecture = self._context.architecture(asked.genome)
+        return Contender(asked.number, architecture, asked.predicted_ms, asked.arch_id in self._known)
+
+    def _told(self, first: int) -> list[Told]:
+        """Return what the search was told before a generation, in ask order."""
+        earlier = sorted((one for one in self._known.values() if one.number < first), key=lambda one: one.number)
+        return [Told(one.number, one.arch_id, one.predicted_ms, one.error) for one in earlier]
 
     def _same(self, asked: _Asked) -> Candidate:
         """Return what is recorded of a candidate, if it is what the search asks for now.
@@ -151,14 +146,12 @@ class Ranking:
             )
         return known
 
-    def _record(self, asked: _Asked, outcomes: list[Outcome]) -> None:
-        """Turn outcomes into a candidate and keep it at once."""
+    def _record(self, asked: _Asked, estimate: AccuracyEstimate | TrainingError) -> None:
+        """Turn an estimate into a candidate and keep it at once."""
         config = self._context.config
-        try:
-            estimate = self._estimator.estimate(self._context.architecture(asked.genome), outcomes)
-        except TrainingError as failure:
-            candidate = self._candidate(asked, reason=str(failure))
-            self._context.reporter.warn(f"candidate {asked.arch_id[:12]} failed: {failure}")
+        if isinstance(estimate, TrainingError):
+            candidate = self._candidate(asked, reason=str(estimate))
+            self._context.reporter.warn(f"candidate {asked.arch_id[:12]} failed: {estimate}")
         else:
             goal = self._goal
             reward = mnasnet_reward(1 - estimate.error, asked.predicted_ms, goal.target_ms, config.alpha, config.beta)
@@ -167,8 +160,9 @@ class Ranking:
                 error=estimate.error,
                 loss=estimate.loss,
                 reward=reward,
-                seed=estimate.seeds[0],
+                seed=estimate.seeds[0] if estimate.seeds else 0,
                 cost_s=estimate.cost_s,
+                accuracy_source=f"{estimate.source}:{estimate.fidelity}",
             )
         self._context.log.append("evaluated", candidate.to_json(), asked.arch_id)
         self._known[asked.arch_id] = candidate
@@ -182,6 +176,7 @@ class Ranking:
         reward: float | None = None,
         seed: int = 0,
         cost_s: float = 0.0,
+        accuracy_source: str = "",
         reason: str = "",
     ) -> Candidate:
         return Candidate(
@@ -194,7 +189,7 @@ class Ranking:
             status="failed" if reason else "done",
             error=error,
             loss=loss,
-            accuracy_source=f"{self._estimator.name}:{self._estimator.fidelity}",
+            accuracy_source=accuracy_source or f"{self._estimator.name}:{self._estimator.fidelity}",
             reward=reward,
             seed=seed,
             cost_s=cost_s,

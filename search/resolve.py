@@ -8,6 +8,7 @@ from latency.on_device import require_device
 from mnas.config import StudyConfig
 from mnas.errors import ConfigError, DataError
 from mnas.spaces.presets import chosen_space
+from search.accuracy.registry import require_accuracy
 from search.algorithms.registry import require_algorithm
 from search.context import Reporter
 from search.data.registry import open_dataset
@@ -32,6 +33,7 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
             fix="name the table with --lut, or leave --allow-foreign-lut out",
         )
     require_algorithm(config.algorithm)
+    require_accuracy(config.accuracy, config.accuracy_cmd)
     require_device(config.device)
     folder = Path(config.data_dir) if config.data_dir else None
     try:

@@ -20,7 +20,7 @@ class AccuracyEstimate:
         split: What it was taken on.
         images: Images of it.
         repeats: Independent trainings.
-        std: Sample standard deviation of the error over the repeats; None for a single one.
+        std: Sample standard deviation of the error over the repeats; None for one, unless its trainer told it.
         cost_s: CPU seconds of all repeats.
         fidelity: Key of how it was taken; only equal ones compare.
         seeds: One for each repeat.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from search.data.dataset import Dataset
 from search.data.registry import open_dataset
 from search.executors.executor import Job, Outcome
 from search.training.curve import CurveRecorder
+from search.training.reduction import reduced
 from search.training.schedule import TrainingSchedule
 from search.training.trainer import Evaluation, evaluate, train_network
 from search.training.weights_file import load_weights, save_weights
@@ -94,8 +96,17 @@ class TrainingOutcome:
 
 
 @lru_cache(maxsize=2)
-def _dataset(name: str, folder: str | None) -> Dataset:
+def cached_dataset(name: str, folder: str | None) -> Dataset:
+    """Return a data set that this process has opened before, or opens now.
+
+    Raises:
+        DataError: It is not to be had.
+    """
     return open_dataset(name, Path(folder) if folder else None)
+
+
+IsOver = Callable[[list[list[float]]], bool]
+"""Is shown a run's curve after each new point; answers whether to stop the run there."""
 
 
 def run_training(job: TrainingJob) -> TrainingOutcome:
@@ -104,19 +115,19 @@ def run_training(job: TrainingJob) -> TrainingOutcome:
     Raises:
         DataError: The data set is not to be had, which no other network would mend.
     """
+    return watched_training(job)
+
+
+def watched_training(job: TrainingJob, is_over: IsOver | None = None) -> TrainingOutcome:
+    """Train and evaluate as `run_training`, unless the run's curve says before that it is over.
+
+    Raises:
+        DataError: The data set is not to be had.
+    """
     started = time.process_time()
-    architecture = Architecture.from_json(job.architecture_json)
-    dataset = _dataset(job.dataset_name, job.dataset_folder)
+    dataset = cached_dataset(job.dataset_name, job.dataset_folder)
     try:
-        px, first = architecture.input_shape_chw[1], job.evaluate_splits[0]
-        recorder = CurveRecorder(dataset, job.schedule, first, px, job.curve_points, job.curve_images)
-
-        def watch(done: int, steps: int, module: LayerModule) -> bool:
-            recorder(done, steps, module)
-            return False
-
-        trained = train_network(architecture, dataset, job.schedule, job.seed, watch if job.curve_points else None)
-        found = {s: evaluate(trained.module, dataset, s, px, job.schedule.eval_images) for s in job.evaluate_splits}
+        errors, losses, images, train_loss, curve = _trained(job, dataset, is_over)
     except TrainingError as error:
         return TrainingOutcome(
             cost_s=time.process_time() - started,
@@ -124,17 +135,32 @@ def run_training(job: TrainingJob) -> TrainingOutcome:
             error_message=str(error),
             diverged=error.code == "TRN01",
         )
+    cost_s = time.process_time() - started
+    return TrainingOutcome(errors, losses, images, train_loss, cost_s, job.seed, curve=curve)
+
+
+def _trained(
+    job: TrainingJob, dataset: Dataset, is_over: IsOver | None
+) -> tuple[dict[str, float], dict[str, float], dict[str, int], float, list[list[float]]]:
+    """Return errors, losses and images by split, the loss in training and the curve."""
+    network = reduced(Architecture.from_json(job.architecture_json), job.schedule)
+    px, first = network.input_shape_chw[1], job.evaluate_splits[0]
+    recorder = CurveRecorder(dataset, job.schedule, first, px, job.curve_points, job.curve_images)
+
+    def watch(done: int, steps: int, module: LayerModule) -> bool:
+        return recorder(done, steps, module) and is_over is not None and is_over(recorder.found)
+
+    trained = train_network(network, dataset, job.schedule, job.seed, watch if job.curve_points else None)
+    found = {s: evaluate(trained.module, dataset, s, px, job.schedule.eval_images) for s in job.evaluate_splits}
     if job.keep_weights_path is not None:
         save_weights(trained.module, Path(job.keep_weights_path))
-    curve = [*recorder.found, [float(job.schedule.epochs), found[first].error, found[first].loss]]
-    return TrainingOutcome(
-        errors={split: one.error for split, one in found.items()},
-        losses={split: one.loss for split, one in found.items()},
-        images={split: one.images for split, one in found.items()},
-        train_loss=trained.train_loss,
-        cost_s=time.process_time() - started,
-        seed=job.seed,
-        curve=curve if job.curve_points else [],
+    end = [trained.images_seen / trained.images_an_epoch, found[first].error, found[first].loss]
+    return (
+        {split: one.error for split, one in found.items()},
+        {split: one.loss for split, one in found.items()},
+        {split: one.images for split, one in found.items()},
+        trained.train_loss,
+        [*recorder.found, end] if job.curve_points else [],
     )
 
 
@@ -198,5 +224,5 @@ def run_evaluation(job: EvaluationJob) -> Evaluation:
     """
     architecture = Architecture.from_json(job.architecture_json)
     module = load_weights(architecture, Path(job.weights_path))
-    dataset = _dataset(job.dataset_name, job.dataset_folder)
+    dataset = cached_dataset(job.dataset_name, job.dataset_folder)
     return evaluate(module, dataset, job.split, architecture.input_shape_chw[1], job.eval_images)

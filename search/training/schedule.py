@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from mnas.errors import ConfigError
@@ -13,6 +13,8 @@ PURPOSES = ("proxy", "final")
 """Short training that ranks candidates; longer training of the finalists."""
 
 _RULE = 1
+_LATER = ("resolution_px", "width")
+"""Fields that came after the first schedules: at their defaults they are no part of a fidelity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class TrainingSchedule:
             running ones.
         flip: Whether half of the images, drawn anew each epoch, are mirrored.
         eval_images: The first so many of an evaluated split; 0 for all.
+        resolution_px: Side of the images that the network is trained and judged on; 0 for its own.
+        width: Factor on the channels of the network that is trained in the place of the whole one; 1 for itself.
     """
 
     train_images: int
@@ -47,11 +51,15 @@ class TrainingSchedule:
     bn_images: int = 2000
     flip: bool = False
     eval_images: int = 0
+    resolution_px: int = 0
+    width: float = 1.0
 
     @property
     def fidelity(self) -> str:
         """Return what it is, for people and as a key: images, epochs and a hash of everything."""
-        return f"sgd-{self.train_images}x{self.epochs}-{sha256_json([_RULE, asdict(self)])[:8]}"
+        defaults = {field.name: field.default for field in fields(self)}
+        told = {key: value for key, value in asdict(self).items() if key not in _LATER or value != defaults[key]}
+        return f"sgd-{self.train_images}x{self.epochs}-{sha256_json([_RULE, told])[:8]}"
 
     def to_json(self) -> dict[str, Any]:
         """Return its fields."""

@@ -37,12 +37,14 @@ class TrainedNetwork:
         train_loss: Mean cross-entropy over the last epoch, label smoothing included.
         cost_s: CPU seconds of this process.
         images_seen: Training images, repeats counted.
+        images_an_epoch: Of a whole epoch.
     """
 
     module: LayerModule
     train_loss: float
     cost_s: float
     images_seen: int
+    images_an_epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,9 @@ def train_network(
         train_loss, seen = _fit(module, images, labels, schedule, seed, watch)
         if schedule.bn_images:
             estimate_batch_norms(module, images[: schedule.bn_images])
-    return TrainedNetwork(module.eval(), train_loss, time.process_time() - started, seen)
+    batch = min(schedule.batch_size, len(images))
+    whole = len(images) // batch * batch
+    return TrainedNetwork(module.eval(), train_loss, time.process_time() - started, seen, whole)
 
 
 def _check_fit(architecture: Architecture, dataset: Dataset) -> None:
