@@ -132,10 +132,13 @@ def zen(module: LayerModule, given: ProxyInput) -> float:
 
     Weights are drawn anew from N(0, 1), as its authors do.
     """
-    features = _Features(_before_head(module.layers))
-    for parameter in features.parameters():
-        if parameter.ndim > 1:
-            parameter.normal_(0, 1, generator=given.generator)
+    with torch.random.fork_rng(devices=[]):
+        features = _Features(_before_head(module.layers))
+    for part in features.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            part.weight.normal_(0, 1, generator=given.generator)
+            if part.bias is not None:
+                part.bias.zero_()
     features.train()
     scales: list[torch.Tensor] = []
 
