@@ -66,6 +66,14 @@ class StudyConfig(BaseModel):
     weights: tuple[float, ...] = Field((), description="Of the devices where they are weighted; empty: equal ones.")
     dtype: Literal["float32", "int8"] = Field("float32", description="Of the networks whose latency counts.")
     confidence: float = Field(0.0, ge=0, lt=1, description="q of the constraint P(latency <= T) >= q; 0: none.")
+    accuracy: str = Field("proxy", min_length=1, description="Accuracy estimator, e.g. proxy, halving or command.")
+    accuracy_cmd: str = Field("", description="Command of the estimator command; {architecture} is architecture.json.")
+    accuracy_timeout: float = Field(3600.0, gt=0, allow_inf_nan=False, description="Seconds for one such command.")
+    proxy_preset: Literal["", "mnasnet5"] = Field("", description="mnasnet5: 5 epochs, as MnasNet's authors train.")
+    proxy_epochs: int = Field(0, ge=0, le=10_000, description="Epochs of proxy training; 0: the schedule's.")
+    proxy_fraction: float = Field(1.0, gt=0, le=1, description="Part of the schedule's training images.")
+    proxy_resolution: int = Field(0, ge=0, le=4096, description="Side of proxy training's images; 0: the network's.")
+    proxy_width: float = Field(1.0, gt=0, le=1, description="Factor on the channels of the networks proxy-trained.")
 
     _budget = field_validator("budget", mode="before")(budget_key)
 
@@ -114,6 +122,13 @@ class StudyConfig(BaseModel):
     def _numbers(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _command_means_command(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("accuracy_cmd") and "accuracy" not in values:
+            return {**values, "accuracy": "command"}
+        return values
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(set(self.devices)) < len(self.devices):
@@ -125,6 +140,8 @@ class StudyConfig(BaseModel):
             raise ValueError("data 'imagenet' is no data set here: name the folder of its images, e.g. ./imagenet@64")
         if self.data_dir and is_image_folder(self.data):
             raise ValueError("data_dir goes with a data set of a name; a folder of images is named by data alone")
+        if bool(self.accuracy_cmd) != (self.accuracy == "command"):
+            raise ValueError("accuracy_cmd is of the estimator command: give --accuracy-cmd alone, or with it")
         return self
 
 

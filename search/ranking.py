@@ -14,9 +14,10 @@ from mnas.errors import StudyError, TrainingError
 from mnas.objectives import Objective
 from mnas.seeding import named_rng
 from mnas.space import Genome
-from search.accuracy.estimator import AccuracyEstimator
-from search.accuracy.jobs import require_training
-from search.accuracy.proxy import ProxyTraining
+from search.accuracy.estimator import AccuracyEstimate
+from search.accuracy.generation import Contender, Told, run_generation
+from search.accuracy.registry import open_accuracy
+from search.accuracy.setting import accuracy_setting
 from search.algorithms.algorithm import Algorithm, FloatArray, Learner
 from search.algorithms.feasible import FeasibleSearch
 from search.algorithms.registry import open_algorithm
@@ -25,7 +26,6 @@ from search.algorithms.warm_start import WarmStarted
 from search.candidate import Candidate, ObjectiveValue
 from search.constraint import LatencyConstraint
 from search.context import StudyContext
-from search.executors.executor import Job, Outcome
 from search.goal import Goal
 from search.measuring import CandidateMeasuring, measured_devices
 from search.outlook import Outlook
@@ -64,9 +64,7 @@ class Ranking:
         self._goal = goal
         self._memo: dict[Genome, tuple[LatencyEstimate, ...]] = {}
         self._measuring = CandidateMeasuring(context, measured_devices(config.sought, len(config.devices)))
-        self._estimator: AccuracyEstimator = ProxyTraining(
-            config.data, config.data_dir or None, context.schedule("proxy"), config.seed
-        )
+        self._estimator = open_accuracy(config.accuracy, accuracy_setting(context))
         self._stopping = Stopping(context.log, config.limits, config.patience)
         self._known = {key: Candidate.from_json(value) for key, value in context.log.payloads("evaluated").items()}
 
@@ -125,50 +123,42 @@ class Ranking:
             _Asked(first + i, generation, genome, self._context.architecture(genome).arch_id, float(latencies[i]))
             for i, genome in enumerate(genomes)
         ]
-        todo = [one for one in asked if one.arch_id not in self._known]
-        if todo:
+        new = [one for one in asked if one.arch_id not in self._known]
+        if new:
             self._stopping.begin(first)
-        # The slowest network first, so that no long training is left over for one process at the end.
-        todo.sort(key=lambda one: -one.predicted_ms)
-        todo = self._measured(todo)
-        jobs: list[Job] = []
-        owners: list[_Asked] = []
-        for one in todo:
-            for job in self._estimator.jobs(self._context.architecture(one.genome)):
-                jobs.append(job)
-                owners.append(one)
-        gathered: dict[str, dict[int, Outcome]] = {}
-        done = 0
+        self._measure(new)
+        contenders = [self._contender(one) for one in asked]
+        by_number = {one.number: one for one in asked}
+        todo, done = sum(not one.is_known for one in contenders), 0
 
-        def on_done(index: int, outcome: Outcome) -> None:
+        def on_estimate(contender: Contender, estimate: AccuracyEstimate | TrainingError) -> None:
             nonlocal done
-            require_training(outcome)
-            owner = owners[index]
-            if note := getattr(outcome.value, "note", ""):
-                self._context.reporter.warn(f"candidate {owner.arch_id[:12]}: {note}")
-            parts = gathered.setdefault(owner.arch_id, {})
-            parts[index] = outcome
-            if len(parts) == owners.count(owner):
-                done += 1
-                self._record(owner, [parts[i] for i in sorted(parts)])
-                self._context.reporter.progress(f"generation {generation}: training candidates", done, len(todo))
+            done += 1
+            self._record(by_number[contender.number], estimate)
+            self._context.reporter.progress(f"generation {generation}: training candidates", done, todo)
 
-        self._context.executor.map_in_order(jobs, on_done)
+        context = self._context
+        run_generation(self._estimator, contenders, self._told(first), context.log, context.executor, on_estimate)
         return [self._same(one) for one in asked]
 
-    def _measured(self, asked: list[_Asked]) -> list[_Asked]:
-        """Measure candidates where that was asked for, and return those that are worth training."""
+    def _measure(self, asked: Sequence[_Asked]) -> None:
+        """Measure candidates where that was asked for; those that cannot be measured have failed."""
         if not self._measuring.numbers:
-            return asked
+            return
         self._measuring.measure([self._context.architecture(one.genome) for one in asked])
-        kept = []
         for one in asked:
             reasons = [found.reason for found in self._measuring.of(one.arch_id).values() if found.reason]
             if reasons:
                 self._keep(one, self._candidate(one, reason=f"its latency could not be measured: {'; '.join(reasons)}"))
-            else:
-                kept.append(one)
-        return kept
+
+    def _contender(self, asked: _Asked) -> Contender:
+        architecture = self._context.architecture(asked.genome)
+        return Contender(asked.number, architecture, asked.predicted_ms, asked.arch_id in self._known)
+
+    def _told(self, first: int) -> list[Told]:
+        """Return what the search was told before a generation, in ask order."""
+        earlier = sorted((one for one in self._known.values() if one.number < first), key=lambda one: one.number)
+        return [Told(one.number, one.arch_id, one.predicted_ms, one.error) for one in earlier]
 
     def _same(self, asked: _Asked) -> Candidate:
         """Return what is recorded of a candidate, if it is what the search asks for now.
@@ -188,15 +178,15 @@ class Ranking:
             )
         return known
 
-    def _record(self, asked: _Asked, outcomes: list[Outcome]) -> None:
-        """Turn outcomes into a candidate and keep it at once."""
+    def _record(self, asked: _Asked, estimate: AccuracyEstimate | TrainingError) -> None:
+        """Turn an estimate into a candidate and keep it at once."""
         config = self._context.config
-        try:
-            estimate = self._estimator.estimate(self._context.architecture(asked.genome), outcomes)
-        except TrainingError as failure:
-            candidate = self._candidate(asked, reason=str(failure))
-            self._context.reporter.warn(f"candidate {asked.arch_id[:12]} failed: {failure}")
+        if isinstance(estimate, TrainingError):
+            candidate = self._candidate(asked, reason=str(estimate))
+            self._context.reporter.warn(f"candidate {asked.arch_id[:12]} failed: {estimate}")
         else:
+            if estimate.note:
+                self._context.reporter.warn(f"candidate {asked.arch_id[:12]}: {estimate.note}")
             latency_ms = self._latency_of_reward(asked)
             reward = mnasnet_reward(1 - estimate.error, latency_ms, self._goal.target_ms, config.alpha, config.beta)
             candidate = self._candidate(
@@ -204,8 +194,9 @@ class Ranking:
                 error=estimate.error,
                 loss=estimate.loss,
                 reward=reward,
-                seed=estimate.seeds[0],
+                seed=estimate.seeds[0] if estimate.seeds else 0,
                 cost_s=estimate.cost_s,
+                accuracy_source=f"{estimate.source}:{estimate.fidelity}",
             )
         self._keep(asked, candidate)
 
@@ -222,9 +213,10 @@ class Ranking:
         reward: float | None = None,
         seed: int = 0,
         cost_s: float = 0.0,
+        accuracy_source: str = "",
         reason: str = "",
     ) -> Candidate:
-        accuracy_source = f"{self._estimator.name}:{self._estimator.fidelity}"
+        accuracy_source = accuracy_source or f"{self._estimator.name}:{self._estimator.fidelity}"
         return Candidate(
             number=asked.number,
             arch_id=asked.arch_id,

@@ -9,6 +9,7 @@ from mnas.config import StudyConfig
 from mnas.errors import ConfigError, DataError
 from mnas.objectives import is_reward
 from mnas.spaces.presets import chosen_space, fitted_preset
+from search.accuracy.registry import require_accuracy
 from search.algorithms.registry import require_algorithm
 from search.combination import Combination
 from search.context import Reporter
@@ -28,6 +29,7 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
     """
     _require_named_table(config)
     require_algorithm(config.algorithm)
+    require_accuracy(config.accuracy, config.accuracy_cmd)
     _require_suited(config)
     Combination.of(config.combine, config.weights, len(config.devices))
     for spec in config.devices:

@@ -74,6 +74,23 @@ def search(
     lut_rounds: Annotated[int | None, _option("--lut-rounds", text="Visits of each segment (6).")] = None,
     lut_calibration: Annotated[int | None, _option("--lut-calibration", text="Networks to calibrate on (12).")] = None,
     lut_validation: Annotated[int | None, _option("--lut-validation", text="Networks to validate on (12).")] = None,
+    accuracy: Annotated[
+        str | None,
+        _option("--accuracy", text="proxy (default), halving, curves, zero-cost:NAME, supernet:PATH, command."),
+    ] = None,
+    accuracy_cmd: Annotated[
+        str | None, _option("--accuracy-cmd", text="Your trainer, e.g. 'python train.py {architecture}'.")
+    ] = None,
+    accuracy_timeout: Annotated[
+        float | None, _option("--accuracy-timeout", text="Seconds for one network in it (3600).")
+    ] = None,
+    proxy_preset: Annotated[str | None, _option("--proxy-preset", text="mnasnet5: train for 5 epochs.")] = None,
+    proxy_epochs: Annotated[int | None, _option("--proxy-epochs", text="Epochs of proxy training.")] = None,
+    proxy_fraction: Annotated[
+        float | None, _option("--proxy-fraction", text="Part of the training images (1).")
+    ] = None,
+    proxy_resolution: Annotated[int | None, _option("--proxy-resolution", text="Side of its images in px.")] = None,
+    proxy_width: Annotated[float | None, _option("--proxy-width", text="Factor on the networks' channels (1).")] = None,
     seed: Annotated[int | None, _option("--seed", text="Seed of everything random (0).")] = None,
     warm_start: Annotated[
         list[str] | None, _option("--warm-start", text="Begin with it: a network, a front.json or a study. Repeatable.")
@@ -232,10 +249,12 @@ def _training_plan(config: StudyConfig, space: SearchSpace, workers: int) -> dic
 
     from mnas.counts import total_macs
     from mnas.layers import layers_of
+    from search.accuracy.proxy_schedule import with_fidelities
     from search.training.schedule import schedule_for
 
     is_small = config.training == "small"
     proxy, final = (schedule_for(config.data, purpose, is_small=is_small) for purpose in ("proxy", "final"))
+    proxy = with_fidelities(proxy, config, 0)
     rng = np.random.default_rng(0)
     mmacs = np.mean([total_macs(layers_of(space.decode(space.draw(rng)))) for _ in range(50)]) / 1e6
     trainings = config.finalists * config.finalist_seeds

@@ -50,6 +50,8 @@ class TrainingSchedule:
             1710.09412); 0 mixes none.
         device: Where it is trained: ``cpu``, ``cuda`` or ``cuda:N``.
         amp: Whether a CUDA device computes in bfloat16 where that is safe; elsewhere it has no effect.
+        resolution_px: Side of the images that the network is trained and judged on; 0 for its own.
+        width: Factor on the channels of the network that is trained in the place of the whole one; 1 for itself.
     """
 
     train_images: int
@@ -69,6 +71,8 @@ class TrainingSchedule:
     mixup: float = 0.0
     device: str = "cpu"
     amp: bool = False
+    resolution_px: int = 0
+    width: float = 1.0
 
     @property
     def fidelity(self) -> str:

@@ -43,12 +43,14 @@ class TrainedNetwork:
         cost_s: CPU seconds of this process.
         images_seen: Training images, repeats counted.
         batch_parts: Parts that a batch was computed in; more than 1 where memory was too small for a whole one.
+        images_an_epoch: Of a whole epoch.
     """
 
     module: LayerModule
     train_loss: float
     cost_s: float
     images_seen: int
+    images_an_epoch: int
     batch_parts: int = 1
 
 
@@ -132,8 +134,15 @@ def train_network(
             estimate_batch_norms(module, images.slices(_EVAL_BATCH, schedule.bn_images))
     if checkpoint is not None:
         checkpoint.remove()
-    cost_s = time.process_time() - started
-    return TrainedNetwork(module.eval().cpu(), fitted.train_loss, cost_s, fitted.images_seen, fitted.batch_parts)
+    batch = min(schedule.batch_size, len(images.labels))
+    return TrainedNetwork(
+        module=module.eval().cpu(),
+        train_loss=fitted.train_loss,
+        cost_s=time.process_time() - started,
+        images_seen=fitted.images_seen,
+        images_an_epoch=len(images.labels) // batch * batch,
+        batch_parts=fitted.batch_parts,
+    )
 
 
 def _check_fit(architecture: Architecture, dataset: Dataset) -> None:
