@@ -12,6 +12,8 @@ from mnas.config import StudyConfig, make_config
 from mnas.errors import StudyError
 from mnas.ids import matching_ids
 from mnas.store import Store
+from search.accuracy.audit_log import latest_verdict
+from search.accuracy.audit_notes import notes_for_search
 from search.candidate import Candidate, ObjectiveValue
 from search.events import EventLog, device_key
 from search.final_values import MeasuredFinalists
@@ -126,6 +128,7 @@ class StudyResult:
         foreign_lut: Its table where that is of another device.
         lut_ids: The tables of all devices.
         sessions: The measuring sessions of all devices.
+        audit_notes: What the newest audit of its space and data says of its ranking, or that there was none.
     """
 
     study_id: str
@@ -145,6 +148,7 @@ class StudyResult:
     foreign_lut: ForeignTable | None = None
     lut_ids: tuple[str, ...] = ()
     sessions: tuple[dict[str, Any], ...] = ()
+    audit_notes: tuple[str, ...] = ()
 
     def front_json(self) -> dict[str, Any]:
         """Return ``front.json``."""
@@ -200,6 +204,17 @@ def load_result(store: Store, study_id: str) -> StudyResult:
         foreign_lut=foreign,
         lut_ids=tuple(found["lut_id"] for found in _of_devices(log, "lut", config)),
         sessions=tuple(_of_devices(log, "measured", config)),
+        audit_notes=_audit_notes(store, log, config, candidates),
+    )
+
+
+def _audit_notes(
+    store: Store, log: EventLog, config: StudyConfig, candidates: tuple[Candidate, ...]
+) -> tuple[str, ...]:
+    fingerprint = (log.payload("data") or {}).get("fingerprint", "")
+    sources = {candidate.accuracy_source for candidate in candidates}
+    return tuple(
+        notes_for_search(latest_verdict(store, config.space, config.preset, fingerprint), config.accuracy, sources)
     )
 
 

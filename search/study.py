@@ -19,6 +19,7 @@ from mnas.export.folder import write_card
 from mnas.ids import new_id
 from mnas.jsonio import canonical_json, remove_unfinished, write_json_atomic
 from mnas.store import FILE_NAME, Store, utc_now
+from search.accuracy.audit_log import AUDIT
 from search.candidate import Candidate
 from search.cards import make_card
 from search.context import Reporter, StudyContext
@@ -37,7 +38,7 @@ from search.result import StudyResult, load_result, require_search, study_row
 from search.schema import SEARCH
 from search.study_space import keep_space, study_space
 
-STORE_COMPONENTS = (*COMPONENTS, SEARCH)
+STORE_COMPONENTS = (*COMPONENTS, SEARCH, AUDIT)
 _PACKAGES = ("mnas", "torch", "numpy", "onnx", "onnxruntime", "ai-edge-litert", "pymoo", "moocore")
 DIGITS_NOTICE = (
     "The digits data cannot rank networks: the better half of them all reach about 99 %, so differences in accuracy "

@@ -89,8 +89,7 @@ def notes_of(result: StudyResult) -> list[str]:
             notes.append(f"the measuring session is {session['verdict']}: {'; '.join(session['reasons'])}")
     if any(member.test_errors for member in result.members):
         notes.append("test was read after the choice was made and chose nothing")
-    notes.append("no accuracy audit stands behind this front")
-    return [*notes, *result.notices]
+    return [*notes, *result.audit_notes, *result.notices]
 
 
 def candidates_result(result: StudyResult) -> Result:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mnas.config import StudyConfig
 from mnas.space import SearchSpace
+from search.data.dataset import Dataset
 from search.training.schedule import TrainingSchedule
 
 if TYPE_CHECKING:
@@ -39,13 +41,26 @@ class AccuracySetting:
 
 def accuracy_setting(context: StudyContext) -> AccuracySetting:
     """Return what a study's estimator is made from."""
-    config = context.config
+    return setting_of(context.config, context.space, context.dataset, context.schedule("proxy"))
+
+
+def setting_of(
+    config: StudyConfig, space: SearchSpace, dataset: Dataset, schedule: TrainingSchedule
+) -> AccuracySetting:
+    """Return what an estimator is made from.
+
+    Args:
+        config: Resolved.
+        space: The search space.
+        dataset: The configuration's data.
+        schedule: Of proxy training.
+    """
     return AccuracySetting(
-        space=context.space,
+        space=space,
         dataset_name=config.data,
         dataset_folder=config.data_dir or None,
-        train_size=context.dataset.size("train"),
-        schedule=context.schedule("proxy"),
+        train_size=dataset.size("train"),
+        schedule=schedule,
         study_seed=config.seed,
         command=config.accuracy_cmd,
         timeout_s=config.accuracy_timeout,

@@ -1,0 +1,199 @@
+"""An audit: a sample of a space's networks trained from scratch on several seeds, and what estimators say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mnas.config import StudyConfig
+from mnas.counts import total_macs, total_params
+from mnas.errors import TrainingError
+from mnas.jsonio import sha256_json
+from mnas.layers import layers_of
+from mnas.seeding import derive_seed, named_rng
+from mnas.space import Genome, SearchSpace
+from mnas.store import Store
+from search.accuracy.audit_log import TRUTH, VERDICT, AuditLog
+from search.accuracy.audit_verdict import EstimatorRows, TruthRows, make_verdict
+from search.accuracy.estimator import AccuracyEstimate, AccuracyEstimator
+from search.accuracy.generation import Contender, estimate_each
+from search.accuracy.jobs import TrainingJob, require_training, training_outcome
+from search.accuracy.proxy_schedule import with_fidelities
+from search.accuracy.registry import open_accuracy
+from search.accuracy.setting import setting_of
+from search.context import Reporter
+from search.data.dataset import Dataset
+from search.executors.executor import Executor, Outcome
+from search.training.schedule import TrainingSchedule, schedule_for
+
+_AT_ONCE = 8
+"""Jobs between two looks at the clock."""
+DEFAULT_ESTIMATORS = (
+    "proxy",
+    *(f"zero-cost:{name}" for name in ("synflow", "naswot", "zen", "gradnorm", "snip", "jacov")),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What is audited.
+
+    Attributes:
+        config: Resolved: space, data, training, seed and whatever the estimators take of it.
+        space: Its space.
+        dataset: Its data.
+        networks: Drawn gene by gene; a larger sample begins with a smaller one, and so goes on from it.
+        seeds: Trainings of each, 2 or more.
+        estimators: Names as `search.accuracy.registry` knows them.
+    """
+
+    config: StudyConfig
+    space: SearchSpace
+    dataset: Dataset
+    networks: int
+    seeds: int
+    estimators: tuple[str, ...] = DEFAULT_ESTIMATORS
+
+    def schedule(self, purpose: str) -> TrainingSchedule:
+        """Return the training schedule for ``proxy`` or ``final``; the truth is trained with ``final``."""
+        found = schedule_for(self.config.data, purpose, is_small=self.config.training == "small")
+        return with_fidelities(found, self.config, self.dataset.size("train")) if purpose == "proxy" else found
+
+    @property
+    def audit_id(self) -> str:
+        """Of space, data, truth's schedule and seed; sample size, seeds and estimators may grow within it."""
+        parts = [self.space.name, list(self.space.cardinalities), self.dataset.fingerprint]
+        return "audit-" + sha256_json([*parts, self.schedule("final").fidelity, self.config.seed])[:10]
+
+    def sample(self) -> list[Genome]:
+        """Return distinct genomes, each gene drawn uniformly; fewer where the space holds no more."""
+        rng = named_rng(self.config.seed, "audit-sample", self.space.name)
+        found: dict[Genome, None] = {}
+        for _ in range(100 * self.networks):
+            found.setdefault(self.space.draw(rng))
+            if len(found) == self.networks:
+                break
+        return list(found)
+
+    def run(
+        self, store: Store, executor: Executor, reporter: Reporter, is_over: Callable[[], bool] = lambda: False
+    ) -> dict[str, Any] | None:
+        """Do what no earlier run has done, and keep and return the verdict; None where time was over before.
+
+        Args:
+            store: Opened with `search.accuracy.audit_log.AUDIT`.
+            executor: Where networks are trained.
+            reporter: Is told how it gets on.
+            is_over: Asked now and then whether to stop; what is done by then is kept.
+
+        Raises:
+            ConfigError: An estimator cannot be opened, or too few networks could be trained.
+            TrainingError: ``TRN05``: a training could not be run.
+        """
+        log, contenders = AuditLog(store, self.audit_id), self._contenders()
+        setting = setting_of(self.config, self.space, self.dataset, self.schedule("proxy"))
+        estimators = {name: open_accuracy(name, setting) for name in self.estimators}
+        work = [self._truth(log, contenders, executor, reporter)]
+        work += [_estimates(log, name, one, contenders, executor, reporter) for name, one in estimators.items()]
+        for part in work:
+            for _ in part:
+                if is_over():
+                    return None
+        verdict = self._verdict(log, contenders, estimators)
+        log.append(VERDICT, sha256_json(verdict)[:16], verdict)
+        return verdict
+
+    def _contenders(self) -> list[Contender]:
+        """Return the sample; MACs stand for the latency that decides what is trained first."""
+        networks = [self.space.decode(genome) for genome in self.sample()]
+        return [Contender(i, one, float(total_macs(layers_of(one)))) for i, one in enumerate(networks)]
+
+    def training_job(self, contender: Contender, repeat: int) -> TrainingJob:
+        """Return one training of the truth; its seeds are none that a search uses."""
+        return TrainingJob(
+            architecture_json=contender.architecture.to_json(),
+            dataset_name=self.config.data,
+            dataset_folder=self.config.data_dir or None,
+            schedule=self.schedule("final"),
+            study_seed=derive_seed(self.config.seed, "audit"),
+            repeat=repeat,
+        )
+
+    def _truth(
+        self, log: AuditLog, contenders: Sequence[Contender], executor: Executor, reporter: Reporter
+    ) -> Iterator[None]:
+        """Train what is lacking, the first seed of all networks before the second; yield now and then."""
+        known, ordered = log.rows(TRUTH), sorted(contenders, key=lambda one: -one.predicted_ms)
+        keys = [(f"{one.arch_id}/{repeat}", one, repeat) for repeat in range(self.seeds) for one in ordered]
+        lacking = [(key, self.training_job(one, repeat)) for key, one, repeat in keys if key not in known]
+        for start in range(0, len(lacking), _AT_ONCE):
+            yield
+            part = lacking[start : start + _AT_ONCE]
+
+            def on_done(index: int, outcome: Outcome, part: list[tuple[str, TrainingJob]] = part) -> None:
+                require_training(outcome)
+                key, job = part[index]
+                found = training_outcome(job, outcome)
+                figures = {"error": found.errors["rank-val"], "loss": found.losses["rank-val"]} if found.is_ok else {}
+                more = {"failure": found.error_message, "cost_s": found.cost_s}
+                log.append(TRUTH, key, {**figures, **more, "images": found.images.get("rank-val", 0)})
+
+            executor.map_in_order([job.as_job() for _, job in part], on_done)
+            reporter.progress("training the sample", start + len(part), len(lacking))
+
+    def _verdict(
+        self, log: AuditLog, contenders: Sequence[Contender], estimators: dict[str, AccuracyEstimator]
+    ) -> dict[str, Any]:
+        rows = log.rows(TRUTH)
+        table = [[rows[f"{one.arch_id}/{repeat}"] for repeat in range(self.seeds)] for one in contenders]
+        truth = TruthRows.of(
+            [one.arch_id for one in contenders],
+            self.sample(),
+            table,
+            macs=[one.predicted_ms for one in contenders],
+            params=[float(total_params(layers_of(one.architecture))) for one in contenders],
+        )
+        said = [EstimatorRows(name, _source(one), log.rows(_subject(name, one))) for name, one in estimators.items()]
+        about = {
+            "audit_id": self.audit_id,
+            "space": self.config.space,
+            "preset": self.config.preset,
+            "fingerprint": self.dataset.fingerprint,
+            "truth": self.schedule("final").fidelity,
+        }
+        return {**about, **make_verdict(truth, said, self.space.cardinalities, self.config.seed)}
+
+
+def _source(estimator: AccuracyEstimator) -> str:
+    return f"{estimator.name}:{estimator.fidelity}"
+
+
+def _subject(name: str, estimator: AccuracyEstimator) -> str:
+    return f"{name}|{_source(estimator)}"
+
+
+def _estimates(
+    log: AuditLog,
+    name: str,
+    estimator: AccuracyEstimator,
+    contenders: Sequence[Contender],
+    executor: Executor,
+    reporter: Reporter,
+) -> Iterator[None]:
+    """Estimate what is lacking; yield now and then."""
+    subject = _subject(name, estimator)
+    known = log.rows(subject)
+    lacking = [one for one in contenders if one.arch_id not in known]
+
+    def keep(one: Contender, estimate: AccuracyEstimate | TrainingError) -> None:
+        if isinstance(estimate, TrainingError):
+            log.append(subject, one.arch_id, {"failure": str(estimate)})
+        else:
+            log.append(subject, one.arch_id, {"failure": "", **estimate.to_json()})
+
+    for start in range(0, len(lacking), _AT_ONCE):
+        yield
+        part = lacking[start : start + _AT_ONCE]
+        estimate_each(estimator, part, executor, keep)
+        reporter.progress(f"estimating by {name}", start + len(part), len(lacking))

@@ -1,0 +1,80 @@
+"""What audits found, in the store: append-only, each training and each estimate once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mnas.jsonio import canonical_json
+from mnas.store import Component, Store, utc_now
+
+AUDIT = Component(
+    "audit",
+    (
+        """
+        CREATE TABLE audit_row (
+            sequence INTEGER PRIMARY KEY,
+            audit_id TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            key TEXT NOT NULL,
+            at_utc TEXT NOT NULL,
+            payload_json TEXT NOT NULL
+        );
+        CREATE UNIQUE INDEX audit_once ON audit_row (audit_id, subject, key);
+        CREATE TRIGGER audit_never_changes BEFORE UPDATE ON audit_row
+        BEGIN SELECT RAISE(ABORT, 'audits are append-only'); END;
+        CREATE TRIGGER audit_never_goes BEFORE DELETE ON audit_row
+        BEGIN SELECT RAISE(ABORT, 'audits are append-only'); END;
+        """,
+    ),
+)
+
+TRUTH, VERDICT = "truth", "verdict"
+"""Subjects: trainings, keyed ``arch_id/repeat``; verdicts, keyed by their own hash. All others are estimators."""
+
+
+class AuditLog:
+    """Rows of one audit.
+
+    Args:
+        store: Opened with `AUDIT`.
+        audit_id: The audit.
+    """
+
+    def __init__(self, store: Store, audit_id: str) -> None:
+        self._store = store
+        self.audit_id = audit_id
+
+    def append(self, subject: str, key: str, payload: dict[str, Any]) -> None:
+        """Keep a row at once; one that is there already stays as it is."""
+        self._store.execute(
+            "INSERT OR IGNORE INTO audit_row (audit_id, subject, key, at_utc, payload_json) VALUES (?, ?, ?, ?, ?)",
+            (self.audit_id, subject, key, utc_now(), canonical_json(payload)),
+        )
+
+    def rows(self, subject: str) -> dict[str, dict[str, Any]]:
+        """Return key -> payload of all rows of a subject, oldest first."""
+        found = self._store.query(
+            "SELECT key, payload_json FROM audit_row WHERE audit_id = ? AND subject = ? ORDER BY sequence",
+            (self.audit_id, subject),
+        )
+        return {row["key"]: json.loads(row["payload_json"]) for row in found}
+
+
+def latest_verdict(store: Store, space: str, preset: str, fingerprint: str) -> dict[str, Any] | None:
+    """Return the newest verdict on a space and data, or None where there was no audit.
+
+    Args:
+        store: Any store; one without audits holds none.
+        space: Family or file, as the configuration names it.
+        preset: Likewise.
+        fingerprint: Of the data.
+    """
+    if not store.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'audit_row'"):
+        return None
+    rows = store.query("SELECT payload_json FROM audit_row WHERE subject = ? ORDER BY sequence DESC", (VERDICT,))
+    for row in rows:
+        verdict: dict[str, Any] = json.loads(row["payload_json"])
+        if (verdict["space"], verdict["preset"], verdict["fingerprint"]) == (space, preset, fingerprint):
+            return verdict
+    return None
