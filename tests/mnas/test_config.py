@@ -63,9 +63,9 @@ def test_every_key_is_covered_here():
 def test_a_command_means_the_estimator_command_and_belongs_to_no_other():
     command = "python train.py {architecture}"
     assert make_config({"accuracy_cmd": command}).accuracy == "command"
-    for given in ({"accuracy_cmd": command, "accuracy": "halving"}, {"accuracy": "command"}):
+    for asked in ({"accuracy_cmd": command, "accuracy": "halving"}, {"accuracy": "command"}):
         with pytest.raises(ConfigError, match=r"CFG01.*accuracy_cmd"):
-            make_config(given)
+            make_config(asked)
 
 
 def test_every_key_has_a_flag_of_its_name_and_every_flag_is_a_key():
