@@ -1,7 +1,8 @@
-"""Reads a ``weights.pt`` without running what may be in it, and says where it does not fit a network."""
+"""A ``weights.pt``: tensors only, written whole, read without running what may be in it, held against its network."""
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Mapping
@@ -9,12 +10,35 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from mnas.architecture import Architecture
 from mnas.errors import ExportError
+from mnas.jsonio import write_bytes_atomic
 from mnas.modules import LayerModule, build_module
 
 _MOST_NAMED = 3
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write a module's ``state_dict`` whole or not at all.
+
+    Raises:
+        OSError: The folder cannot be made or written.
+    """
+    buffer = io.BytesIO()
+    torch.save({name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}, buffer)
+    write_bytes_atomic(path, buffer.getvalue())
+
+
+def load_weights(architecture: Architecture, path: Path) -> LayerModule:
+    """Return the torch module of a network with the weights of a file, in evaluation mode.
+
+    Raises:
+        ExportError: ``EXP09``: the file cannot be read. ``EXP10``: its weights are of another network, or not finite.
+        ArchitectureError: A block does not fit the one before it.
+    """
+    return module_with(architecture, read_weights(path), path)
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
