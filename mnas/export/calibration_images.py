@@ -23,9 +23,10 @@ LEAST_IMAGES = 8
 def read_calibration_images(folder: Path, preprocessing: Preprocessing, limit: int = DEFAULT_IMAGES) -> Image:
     """Return a folder's images, ready for the network, float32 ``(n, C, H, W)``.
 
-    Folders inside it are searched too, but not those that links lead to; a link to an image is that image. Of more images than ``limit`` those are taken that lie evenly spread in the
-    order of their names, so that each class folder is heard. An NPY file holds one image: uint8 pixels, ``(H, W)`` or
-    ``(H, W, C)``, or what the network takes, float ``(C, H, W)``.
+    Folders inside it are searched too, but not those that links lead to; a link to an image is that image. Of more
+    images than ``limit`` those are taken that lie evenly spread in the order of their names, so that each class folder
+    is heard. An NPY file holds one image: uint8 pixels, ``(H, W)`` or ``(H, W, C)``, or what the network takes, float
+    ``(C, H, W)``.
 
     Args:
         folder: With at least `LEAST_IMAGES` images.
