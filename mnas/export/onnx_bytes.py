@@ -14,9 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from onnx import GraphProto, ModelProto, TensorProto
 
-Part = bytes | npt.NDArray[Any]
-"""Bytes as they are, or those of an array in the order of its elements."""
-
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
 _LENGTH_DELIMITED = 2
 _LAST_MODEL_FIELDS = ("opset_import", "metadata_props")
@@ -40,9 +37,10 @@ def model_bytes(model: ModelProto, initializers: Iterable[tuple[TensorProto, npt
     model.ClearField("graph")
     graph.ClearField("input")
     graph.ClearField("output")
-    parts: list[Part] = [_serialized(graph)]
+    parts: list[bytes | memoryview] = [_serialized(graph)]
     for tensor, values in initializers:
-        parts += _field(_INITIALIZER, [_serialized(tensor), *_field(_RAW_DATA, [np.ascontiguousarray(values)])])
+        raw = np.ascontiguousarray(values).data.cast("B")
+        parts += _field(_INITIALIZER, [_serialized(tensor), *_field(_RAW_DATA, [raw])])
     whole = _field(_GRAPH, [*parts, _serialized(last_of_graph)])
     return b"".join([_serialized(model), *whole, _serialized(last_of_model)])
 
@@ -51,10 +49,9 @@ def _serialized(message: Any) -> bytes:
     return bytes(message.SerializeToString(deterministic=True))
 
 
-def _field(number: int, parts: Sequence[Part]) -> list[Part]:
+def _field(number: int, parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
     """Return a field that holds the parts one behind another: its tag, its length, and they."""
-    size = sum(part.nbytes if isinstance(part, np.ndarray) else len(part) for part in parts)
-    return [_varint(number << 3 | _LENGTH_DELIMITED), _varint(size), *parts]
+    return [_varint(number << 3 | _LENGTH_DELIMITED), _varint(sum(map(len, parts))), *parts]
 
 
 def _varint(value: int) -> bytes:
