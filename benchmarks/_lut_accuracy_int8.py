@@ -31,7 +31,7 @@ KIND = "int8"
 SUFFIX = "int8"
 """A part of that name ending is measured here."""
 
-_ROUNDS, _BUILD_ROUNDS, _NETWORKS = 20, 6, 12
+_ROUNDS = 20
 _Z90 = 1.644854
 _ERRORS = ("mape", "within_5", "within_10", "bias", "kendall_tau", "spearman")
 
@@ -44,8 +44,7 @@ def int8_rows(
         with tempfile.TemporaryDirectory() as folder:
             ready_harness(device._device, store, Path(folder), protocol_for("host"), rng=np.random.default_rng(0))
         started = time.perf_counter()
-        settings = lut_settings("accurate", _BUILD_ROUNDS, _NETWORKS, _NETWORKS, spec)
-        plan = LutPlan(space, settings, "int8")
+        plan = LutPlan(space, lut_settings("accurate", device=spec), "int8")
         table = device.build_table(plan, lambda what, done, total: None, anew=True)
         build_s = time.perf_counter() - started
         with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +64,7 @@ def int8_rows(
             "validation": table.validation.to_json() if table.validation else None,
             "verdict": session.about["verdict"],
             "predicted": {
-                one.arch_id: {"ms": found.ms, "sd_ms": found.sd_ms, "sum_ms": table.parts(one)[0]}
+                one.arch_id: {"ms": found.ms, "sd_ms": found.sd_ms, "sum_ms": table.plain_sum_ms(one)}
                 for one, found in estimates
             },
             "measured_ms": {key: one.ms for key, one in session.networks.items()},
