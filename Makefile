@@ -13,7 +13,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --con
 EXTRA_INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 DEMO_CONFIG := docs/examples/$(if $(filter small,$(DEMO_BUDGET)),demo-small,demo).toml
 
-.PHONY: venv demo test lint types unit clean
+.PHONY: venv demo test lint types unit test-ray clean
 
 venv: $(VENV)/.installed
 
@@ -44,5 +44,18 @@ types: $(VENV)/.installed-dev
 unit: $(VENV)/.installed-dev
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
+# A cluster of two nodes on loopback. Ray is large and nothing else needs it, so it has an environment of its own, which
+# sees what is in the other one.
+$(VENV)-ray/.installed: $(VENV)/.installed-dev
+	$(PYTHON) -m venv $(VENV)-ray
+	@packages='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+		echo "import site; site.addsitedir('$$($(BIN)/python -c "$$packages")')" \
+		> "$$($(VENV)-ray/bin/python -c "$$packages")/mnas.pth"
+	$(VENV)-ray/bin/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt ray
+	@touch $@
+
+test-ray: $(VENV)-ray/.installed
+	$(VENV)-ray/bin/python -m pytest -n 0 -m ray $(PYTEST_ARGS)
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-ray .mypy_cache .pytest_cache .ruff_cache .hypothesis

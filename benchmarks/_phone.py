@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +42,13 @@ _LATEST_S = 0.005
 _LONGEST_WAIT_S = 0.004
 """About as long as a launch with its share of the harness."""
 
+_LAUNCH_BYTES = 700
+"""About what the phone says of a launch."""
+
+_LAST = 0.97
+"""Share of a campaign's launches after which no cut is drawn, so that each finds the campaign at work."""
+
+_BEGIN = re.compile(rb"@[0-9a-f]{12} begin (\d+) ")
 _FOLDERS = ("batch", "cache", "scripts")
 
 
@@ -183,48 +192,72 @@ def _is_right(event: SampleEvent) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a link is cut: after so many bytes since the last cut, in the middle of whatever they are, or a while later.
+    """When a link is cut: so many bytes after a launch of the campaign has begun, or a while after that.
 
     Attributes:
-        after_bytes: From the phone.
+        launch: Number of the launch, from 0; a campaign that has come further by then is cut at once. -1: whichever.
+        after_bytes: In the middle of whatever they are.
         wait_s: 0 to cut in the middle of the bytes themselves.
     """
 
+    launch: int
     after_bytes: int
     wait_s: float
 
 
-def draw_moments(rng: np.random.Generator, count: int, total_bytes: int) -> list[Moment]:
-    """Draw moments that are spread evenly over so many bytes; half of them do not wait for bytes to pass.
+def draw_moments(rng: np.random.Generator, count: int, launches: int) -> list[Moment]:
+    """Draw moments that are spread evenly over a campaign's launches; half of them do not wait for bytes to pass.
 
     Args:
         rng: Draws.
         count: How many.
-        total_bytes: Of the campaign from the phone.
+        launches: Of the campaign.
     """
-    places = np.sort(rng.integers(0, total_bytes, count))
-    gaps = np.diff(places, prepend=0)
+    places = np.sort(rng.integers(0, max(int(launches * _LAST), 1), count))
+    sizes = rng.integers(1, _LAUNCH_BYTES, count)
     waits = np.where(rng.random(count) < 0.5, 0.0, rng.uniform(0, _LONGEST_WAIT_S, count))
-    return [Moment(max(int(gap), 1), float(wait)) for gap, wait in zip(gaps, waits, strict=True)]
+    return [
+        Moment(int(place), 0 if wait else int(size), float(wait))
+        for place, size, wait in zip(places, sizes, waits, strict=True)
+    ]
+
+
+def draw_staging_moments(rng: np.random.Generator, count: int, total_bytes: int) -> list[Moment]:
+    """Draw moments that are spread evenly over so many bytes to the phone, each counted from the cut before it."""
+    places = np.sort(rng.integers(0, total_bytes, count))
+    return [Moment(-1, max(int(gap), 1), 0.0) for gap in np.diff(places, prepend=0)]
 
 
 @dataclass
 class CountingProxy(CuttingProxy):
-    """A proxy that knows how often it cut.
+    """A proxy that knows how often it cut and how far a campaign has come.
 
     Attributes:
+        results: Says how many results of the campaign are there.
+        launch: Number of the launch that has begun last, from 0.
         cuts: Times.
-        passed_at_cut: Bytes from the phone until the last cut.
+        launch_at_cut: The furthest launch that had begun at the last cut.
     """
 
-    cuts: int = field(default=0)
-    passed_at_cut: int = field(default=0)
+    results: Callable[[], int] = lambda: 0
+    launch: int = -1
+    cuts: int = 0
+    launch_at_cut: int = -1
+    _before_batch: int = 0
 
     def cut(self) -> None:
         """End every connection."""
         self.cuts += 1
-        self.passed_at_cut = self.passed["down"]
+        self.launch_at_cut = self.launch
         super().cut()
+
+    def _one(self, target: socket.socket, data: bytes, direction: str) -> None:
+        if direction == "down":
+            for mark in _BEGIN.finditer(data):
+                # A batch holds what is left of the campaign, and counts from 0.
+                self._before_batch = self.results() if mark[1] == b"0" else self._before_batch
+                self.launch = self._before_batch + int(mark[1])
+        super()._one(target, data, direction)
 
 
 @contextmanager
@@ -234,6 +267,8 @@ def cutting(proxy: CountingProxy, moments: Sequence[Moment], direction: Literal[
 
     def run() -> None:
         for moment in moments:
+            while proxy.launch < moment.launch and not ended.wait(0.0005):
+                pass
             before, target = proxy.cuts, proxy.passed[direction] + moment.after_bytes
             if not moment.wait_s:
                 proxy.cut_after(moment.after_bytes, direction)

@@ -64,7 +64,7 @@ def cut_figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "cuts_twice": total("twice"),
         "cuts_losses_noticed": total("losses_noticed"),
         "cuts_left_on_phone": total("stray_processes") + total("stray_files") + total("settings_left"),
-        "cuts_last_at_share_of_bytes": min(row["last_cut_at_share_of_bytes"] for row in rows),
+        "cuts_last_at_share_of_launches": min(row["last_cut_at_share_of_launches"] for row in rows),
         "cuts_seconds_per_campaign": float(np.mean([row["seconds"] for row in rows])),
     }
 

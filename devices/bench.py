@@ -156,6 +156,8 @@ class Bench:
         ready = ready_harness(self.device, self._store, self._folder, self._settings, rng=self._rng)
         if ready.was_calibrated_now:
             self.warnings.append("the device was calibrated now: its reference networks had no nominals yet")
+        if ready.heat:
+            self.warnings.append(f"calibrated while hot, so calibrate again with --replace: {'; '.join(ready.heat)}")
         harness = ready.harness
         keeper.measuring(harness, self.device.conditions())
         rule = self._rule or default_rule(len(fit), self.device.info.kind)

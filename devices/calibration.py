@@ -12,6 +12,7 @@ from devices.device import Device
 from devices.harness import Harness, ProtocolSettings
 from devices.protocol import protocol_for
 from devices.references import Nominal, check_nominals, load_nominals, save_nominals, write_references
+from devices.stability import judge_heat
 from mnas.errors import MeasurementError, StateError
 from mnas.export.artifact import ModelArtifact
 from mnas.store import Store, utc_now
@@ -27,11 +28,13 @@ class ReadyHarness:
         harness: Ready to measure.
         nominals: As stored.
         was_calibrated_now: The device had no nominals, so they were measured and stored just now.
+        heat: Why those nominals may be too long: while they were measured the device slowed itself down, or may have.
     """
 
     harness: Harness
     nominals: dict[str, Nominal]
     was_calibrated_now: bool
+    heat: tuple[str, ...] = ()
 
 
 def measure_nominals(
@@ -97,9 +100,11 @@ def ready_harness(
     references = write_references(folder, device.model_format)
     key = device.info.device_key
     nominals = {} if recalibrate else load_nominals(store, key)
-    is_new = not nominals
+    is_new, heat = not nominals, tuple[str, ...]()
     if is_new:
+        before = device.conditions()
         measured = measure_nominals(device, references, settings, rng)
+        heat = judge_heat([before, device.conditions()])
         # Another process may have calibrated the same device meanwhile: whoever stored first is right for both.
         try:
             save_nominals(store, key, measured, replace=recalibrate)
@@ -109,5 +114,5 @@ def ready_harness(
         nominals = load_nominals(store, key)
         is_new = nominals == {nominal.name: nominal for nominal in measured}
     return ReadyHarness(
-        Harness(device, references, check_nominals(nominals, references), settings, rng=rng), nominals, is_new
+        Harness(device, references, check_nominals(nominals, references), settings, rng=rng), nominals, is_new, heat
     )

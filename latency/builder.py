@@ -56,7 +56,7 @@ def begin_table(store: Store, plan: LutPlan, device: DeviceInfo, *, anew: bool) 
         lut_id = f"lut{number + 1}-{identity[:8]}"
         sql.execute(
             "INSERT INTO lut (lut_id, identity, created_at_utc, status, space, device_key, device_json, dtype, "
-            "batch, settings_json) VALUES (?, ?, ?, 'building', ?, ?, ?, 'float32', 1, ?)",
+            "batch, settings_json) VALUES (?, ?, ?, 'building', ?, ?, ?, ?, 1, ?)",
             (
                 lut_id,
                 identity,
@@ -64,6 +64,7 @@ def begin_table(store: Store, plan: LutPlan, device: DeviceInfo, *, anew: bool) 
                 plan.space.name,
                 device.device_key,
                 canonical_json(device.to_json()),
+                plan.dtype,
                 canonical_json({**plan.settings.to_json(), **_definition(plan)}),
             ),
         )

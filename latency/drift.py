@@ -116,7 +116,7 @@ def measure_drift(
         LutError: ``LUT03``: the table is of another device.
         MeasurementError: The reference networks could not be measured.
     """
-    table.require_fit(device.info)
+    table.require_fit(device.info, table.dtype)
     rows = store.query(
         "SELECT arch_id, genome_json, measured_ms, low_ms, high_ms FROM lut_network "
         "WHERE lut_id = ? AND purpose = 'calibration' ORDER BY arch_id",
@@ -130,7 +130,7 @@ def measure_drift(
     with tempfile.TemporaryDirectory(prefix="mnas-drift-") as folder:
         genomes: dict[str, Genome] = {row["arch_id"]: tuple(json.loads(row["genome_json"])) for row in chosen}
         artifacts = {
-            arch_id: write_network(space.decode(genome), Path(folder), device.model_format)
+            arch_id: write_network(space.decode(genome), Path(folder), device.model_format, table.dtype)
             for arch_id, genome in genomes.items()
         }
         session = device.measure(artifacts, seed=derive_seed(seed, "drift", table.lut_id), rounds=_ROUNDS)

@@ -24,6 +24,7 @@ from latency.progress import Progress
 from latency.schema import LATENCY
 from latency.table import LatencyTable
 from mnas.export.artifact import ModelArtifact
+from mnas.export.network import Dtype, require_writer
 from mnas.store import Store
 
 COMPONENTS = (DEVICES, LATENCY)
@@ -64,14 +65,16 @@ def lut_settings(
     return LutSettings(mode, protocol, fitted, held_out)
 
 
-def require_device(spec: str) -> None:
+def require_device(spec: str, dtype: Dtype = "float32") -> None:
     """Open a device and close it again, to find out early whether it can be used.
 
     Raises:
-        ConfigError: Not a device spec.
+        ConfigError: Not a device spec; ``CFG13``: it runs models of a format that cannot have this element type.
         DeviceError: The device cannot be opened.
     """
-    open_device(spec).close()
+    device = open_device(spec)
+    device.close()
+    require_writer(device.model_format, dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from mnas.architecture import Architecture
 from mnas.counts import total_macs
 from mnas.errors import LutError
 from mnas.export.artifact import WRITER_VERSION
+from mnas.export.network import Dtype
 from mnas.jsonio import sha256_json
 from mnas.layers import layers_of
 from mnas.seeding import named_rng
@@ -81,11 +82,13 @@ class LutPlan:
     Args:
         space: The space to be covered.
         settings: How.
+        dtype: Of every model that is measured: ``float32``, or ``int8`` with the ranges of white noise.
     """
 
-    def __init__(self, space: SearchSpace, settings: LutSettings) -> None:
+    def __init__(self, space: SearchSpace, settings: LutSettings, dtype: Dtype = "float32") -> None:
         self.space = space
         self.settings = settings
+        self.dtype = dtype
 
     @cached_property
     def segments(self) -> dict[Segment, SegmentProbes]:
@@ -143,7 +146,7 @@ class LutPlan:
                 "device_key": device.device_key,
                 "settings": self.settings.to_json(),
                 "writer_version": WRITER_VERSION,
-                "dtype": "float32",
+                "dtype": self.dtype,
                 "batch": 1,
             }
         )

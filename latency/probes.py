@@ -14,7 +14,7 @@ from typing import Literal
 
 from mnas.architecture import Block
 from mnas.export.artifact import ModelArtifact
-from mnas.export.network import write_layers, write_network
+from mnas.export.network import Dtype, write_layers, write_network
 from mnas.layers import LayerSpec, Shape, layers_of_blocks
 from mnas.segments import Segment
 
@@ -76,6 +76,6 @@ def probes_of(segment: Segment, mode: Mode) -> SegmentProbes:
     return SegmentProbes(Probe(blocks, shape), tuple(edges))
 
 
-def write_probe(probe: Probe, folder: Path, model_format: str) -> ModelArtifact:
+def write_probe(probe: Probe, folder: Path, model_format: str, dtype: Dtype = "float32") -> ModelArtifact:
     """Write a probe with random weights; the same probe gives the same bytes everywhere."""
-    return write_layers(probe.layers(), probe.in_shape_chw, folder, model_format)
+    return write_layers(probe.layers(), probe.in_shape_chw, folder, model_format, dtype=dtype)

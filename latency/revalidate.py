@@ -82,7 +82,7 @@ def revalidate(
             networks to make the baselines of.
         MeasurementError: ``MEA10``: fewer than two of the networks gave a number.
     """
-    table.require_fit(device.info)
+    table.require_fit(device.info, table.dtype)
     rows = store.query("SELECT * FROM lut_network WHERE lut_id = ?", (table.lut_id,))
     fitted = [row for row in rows if row["purpose"] == "calibration"]
     if len(fitted) < 2:
@@ -91,7 +91,7 @@ def revalidate(
         )
     chosen = _draw(space, {row["arch_id"] for row in rows}, networks, seed)
     with tempfile.TemporaryDirectory(prefix="mnas-validate-") as folder:
-        artifacts = {one.arch_id: write_network(one, Path(folder), device.model_format) for one in chosen}
+        artifacts = {one.arch_id: write_network(one, Path(folder), device.model_format, table.dtype) for one in chosen}
         session = device.measure(artifacts, seed=derive_seed(seed, "validating", table.lut_id))
     pairs = [(one, session.networks[one.arch_id].ms) for one in chosen]
     known = [(one, ms) for one, ms in pairs if ms is not None]

@@ -20,6 +20,7 @@ from latency.uncertainty import PackedDraws, TableDraws, Uncertainty
 from latency.validation import Validation
 from mnas.architecture import Architecture
 from mnas.errors import LutError
+from mnas.export.network import Dtype
 from mnas.segments import Segment, segments_of
 from mnas.space import SearchSpace
 from mnas.store import Store
@@ -55,7 +56,7 @@ class LatencyTable:
         lut_id: Id in the store.
         space: Name of the space that it covers.
         device: The device that it was measured on.
-        dtype: ``float32``.
+        dtype: ``float32`` or ``int8``, of the networks that were measured.
         batch: 1.
         settings: How it was built.
         entries: Segment -> entry.
@@ -74,7 +75,7 @@ class LatencyTable:
         lut_id: str,
         space: str,
         device: DeviceInfo,
-        dtype: str,
+        dtype: Dtype,
         batch: int,
         settings: Mapping[str, Any],
         entries: Mapping[Segment, LutEntry],
@@ -122,7 +123,7 @@ class LatencyTable:
         return {name: (ours[name], theirs[name]) for name in names if ours[name] != theirs[name]}
 
     def require_fit(
-        self, device: DeviceInfo, dtype: str = "float32", batch: int = 1, *, allow_foreign: bool = False
+        self, device: DeviceInfo, dtype: Dtype = "float32", batch: int = 1, *, allow_foreign: bool = False
     ) -> None:
         """Check that the table may be used for a device.
 

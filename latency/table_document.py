@@ -21,6 +21,7 @@ from latency.table import LatencyTable, LutEntry
 from latency.uncertainty import PackedDraws, TableDraws, Uncertainty
 from latency.validation import Validation
 from mnas.errors import ArchitectureError, LutError
+from mnas.export.network import Dtype
 from mnas.jsonio import canonical_json
 from mnas.layers import layers_of_blocks
 from mnas.segments import Segment
@@ -55,7 +56,7 @@ class _Document(_Part):
     space: Annotated[str, Field(max_length=1000)]
     device: DeviceInfo
     device_key: str
-    dtype: str
+    dtype: Dtype
     batch: int
     settings: dict[str, Any]
     calibration: Calibration
@@ -178,11 +179,9 @@ def _require_plain(text: str) -> None:
 
 
 def _require_consistent(document: _Document) -> None:
-    if (document.dtype, document.batch) != ("float32", 1):
-        seen = f"dtype {document.dtype}, batch {document.batch}"
-        raise _refuse(
-            "a table of another dtype or batch", seen, "this version knows float32 and batch 1", "use a later version"
-        )
+    if document.batch != 1:
+        seen = f"batch {document.batch}"
+        raise _refuse("a table of another batch", seen, "this version knows batch 1", "use a later version")
     about = (document.device.to_json(), document.origin.to_json() if document.origin else None)
     if not all(map(str.isprintable, _texts((document.lut_id, document.space, document.created_at_utc, *about)))):
         raise _refuse("a text with control characters", "device, origin, space or id", "they would reach terminals")

@@ -158,8 +158,9 @@ class TableWorker:
 
     def _write_one(self, item: Item) -> ModelArtifact:
         if isinstance(item, Probe):
-            return write_probe(item, self._folder, self._device.model_format)
-        return write_network(self._plan.space.decode(item), self._folder, self._device.model_format)
+            return write_probe(item, self._folder, self._device.model_format, self._plan.dtype)
+        network = self._plan.space.decode(item)
+        return write_network(network, self._folder, self._device.model_format, self._plan.dtype)
 
     def _visit(
         self,

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from mnas.budget import Budget, budget_key, parse_budget
+from mnas.data_names import canonical_data, is_image_folder
 from mnas.errors import ConfigError
+from mnas.objectives import Objective, read_objectives
 from mnas.spaces.toml_file import is_space_file
 
 MAY_CHANGE_ON_RESUME = ("budget", "patience")
@@ -27,12 +30,15 @@ class StudyConfig(BaseModel):
     preset: str = Field(
         "auto", description="Preset of the space; auto takes the one named like the data, and none for a file."
     )
-    data: str = Field("auto", description="Data set; auto is fashion, or digits where that cannot be had.")
+    data: str = Field(
+        "auto",
+        description="Data set, or the path of a folder of images; auto is fashion, or digits where that cannot be had.",
+    )
     data_dir: str = Field("", description="Folder that holds the data set; empty looks in the usual places.")
     device: str = Field("host:ort", description="Device spec, e.g. host:litert,threads=1.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
     algorithm: str = Field("nsga2", min_length=1, description="Search algorithm, by name.")
-    budget: int = Field(24, ge=1, le=1_000_000, description="Networks whose accuracy is paid for.")
+    budget: int | str = Field(24, description="Networks whose accuracy is paid for, or time; see mnas.budget.")
     patience: int = Field(0, ge=0, description="Generations without a larger hypervolume before stopping; 0: never.")
     population: int = Field(8, ge=4, le=1000, description="Networks of one generation.")
     oversample: int = Field(16, ge=1, le=1000, description="Candidates looked at by latency for each one trained.")
@@ -44,7 +50,7 @@ class StudyConfig(BaseModel):
     training: Literal["normal", "small"] = Field("normal", description="Length of all training.")
     finalists: int = Field(8, ge=1, le=100, description="Networks trained longer, re-measured and exported.")
     finalist_seeds: int = Field(2, ge=1, le=20, description="Seeds of each finalist.")
-    lut: str = Field("", description="Id of a finished latency table; empty builds or goes on with one.")
+    lut: str = Field("", description="Id of a finished latency table, several in the devices' order; empty builds one.")
     allow_foreign_lut: bool = Field(False, description="Use that table even if it is of another device.")
     missing: Literal["refuse", "interpolate"] = Field(
         "refuse", description="Entries that the table lacks: refuse, or predict them from the others and say so."
@@ -53,21 +59,94 @@ class StudyConfig(BaseModel):
     lut_rounds: int = Field(6, ge=3, le=1000, description="Visits of each segment.")
     lut_calibration: int = Field(12, ge=1, le=1000, description="Whole networks to calibrate the table on.")
     lut_validation: int = Field(12, ge=2, le=1000, description="Other whole networks to validate it on.")
+    warm_start: tuple[str, ...] = Field((), max_length=100, description="Networks, fronts or studies to begin with.")
+    objectives: str = Field("error,latency", description="What is minimised; see mnas.objectives.read_objectives.")
+    other_devices: tuple[str, ...] = Field((), max_length=20, description="Devices beside the first, by number from 2.")
+    combine: Literal["worst", "weighted"] = Field("worst", description="How latencies of several devices become one.")
+    weights: tuple[float, ...] = Field((), description="Of the devices where they are weighted; empty: equal ones.")
+    dtype: Literal["float32", "int8"] = Field("float32", description="Of the networks whose latency counts.")
+    confidence: float = Field(0.0, ge=0, lt=1, description="q of the constraint P(latency <= T) >= q; 0: none.")
+    accuracy: str = Field("proxy", min_length=1, description="Accuracy estimator, e.g. proxy, halving or command.")
+    accuracy_cmd: str = Field("", description="Command of the estimator command; {architecture} is architecture.json.")
+    accuracy_timeout: float = Field(3600.0, gt=0, allow_inf_nan=False, description="Seconds for one such command.")
+    proxy_preset: Literal["", "mnasnet5"] = Field("", description="mnasnet5: 5 epochs, as MnasNet's authors train.")
+    proxy_epochs: int = Field(0, ge=0, le=10_000, description="Epochs of proxy training; 0: the schedule's.")
+    proxy_fraction: float = Field(1.0, gt=0, le=1, description="Part of the schedule's training images.")
+    proxy_resolution: int = Field(0, ge=0, le=4096, description="Side of proxy training's images; 0: the network's.")
+    proxy_width: float = Field(1.0, gt=0, le=1, description="Factor on the channels of the networks proxy-trained.")
 
-    def preset_for(self, data: str) -> str:
-        """Return the preset that is meant where a data set is used; a space of a file has none."""
+    _budget = field_validator("budget", mode="before")(budget_key)
+
+    @property
+    def limits(self) -> Budget:
+        """The budget, read."""
+        return parse_budget(self.budget)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Specs of all devices, in the order of their numbers."""
+        return (self.device, *self.other_devices)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Id of the latency table asked for on each device, "" where one is to be built."""
+        given = [part.strip() for part in self.lut.split(",")]
+        return (*given, *[""] * (len(self.devices) - len(given)))
+
+    @property
+    def sought(self) -> tuple[Objective, ...]:
+        """The objectives in their order."""
+        return read_objectives(self.objectives, len(self.devices))
+
+    def preset_for(self, fitted: str) -> str:
+        """Return the preset that is meant where another would fit the data; a space of a file has none."""
         if self.preset != _AUTO:
             return self.preset
-        return "" if is_space_file(self.space) else data
+        return "" if is_space_file(self.space) else fitted
+
+    @field_validator("data")
+    @classmethod
+    def _canonical(cls, value: str) -> str:
+        return canonical_data(value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _algorithm_of_many(cls, values: Any) -> Any:
+        """Take NSGA-III for three objectives and more where no algorithm is named."""
+        if isinstance(values, dict) and "algorithm" not in values and str(values.get("objectives")).count(",") >= 2:
+            return {**values, "algorithm": "nsga3"}
+        return values
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _command_means_command(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("accuracy_cmd") and "accuracy" not in values:
+            return {**values, "accuracy": "command"}
+        return values
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if len(set(self.devices)) < len(self.devices):
+            raise ValueError(f"a device is named twice: {', '.join(self.devices)}")
+        if len(self.tables) > len(self.devices):
+            raise ValueError(f"lut names {len(self.tables)} tables, there are {len(self.devices)} devices")
+        read_objectives(self.objectives, len(self.devices))
         if self.data == "imagenet":
-            raise ValueError("data 'imagenet' cannot be searched yet: its reader is not there; its preset serves LUTs")
+            raise ValueError("data 'imagenet' is no data set here: name the folder of its images, e.g. ./imagenet@64")
+        if self.data_dir and is_image_folder(self.data):
+            raise ValueError("data_dir goes with a data set of a name; a folder of images is named by data alone")
+        if bool(self.accuracy_cmd) != (self.accuracy == "command"):
+            raise ValueError("accuracy_cmd is of the estimator command: give --accuracy-cmd alone, or with it")
         return self
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """Return what is wrong with each key, in one line."""
     lines = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
@@ -80,7 +159,8 @@ def make_config(values: Mapping[str, Any]) -> StudyConfig:
     """Check and complete a configuration.
 
     Raises:
-        ConfigError: ``CFG01``: an unknown key, or a value out of range; the message names each.
+        ConfigError: ``CFG01``: an unknown key, or a value out of range; the message names each. ``CFG40`` to ``CFG42``:
+            objectives that are none.
     """
     try:
         return StudyConfig(**values)
@@ -88,7 +168,7 @@ def make_config(values: Mapping[str, Any]) -> StudyConfig:
         raise ConfigError(
             "CFG01",
             "the study's configuration is wrong",
-            value=_explain(error),
+            value=explain(error),
             why="every key must be known and within its range",
             fix="see mnas search --help",
         ) from error

@@ -19,6 +19,7 @@
     │   ├── LutError          LUTxx    a latency table
     │   ├── RunError          RUNxx    a run of `mnas bench`
     │   └── StudyError        STUxx    a study
+    ├── ClusterError          exit 1   CLUxx: machines that work together, or the software that joins them
     ├── ExportError           exit 1   EXPxx: an artefact that could not be written or is wrong
     └── TrainingError         exit 1   TRNxx: a network that could not be trained
 
@@ -138,6 +139,10 @@ class RunError(StateError):
 
 class StudyError(StateError):
     """A study cannot be started or resumed."""
+
+
+class ClusterError(MnasError):
+    """Machines that work together cannot be reached, or cannot do what is asked of them."""
 
 
 class ExportError(MnasError):

@@ -71,6 +71,10 @@ class LayerModule(nn.Module):
                     values.pop(source, None)
         return values[len(self.layers) - 1]
 
+    def part(self, layer: LayerSpec) -> nn.Module | None:
+        """Return what holds a layer's weights (a convolution with its batch norm, a linear layer); None without any."""
+        return self.parts[_key(layer)] if layer.op in ("conv", "linear") else None
+
     def run_layer(self, layer: LayerSpec, inputs: list[torch.Tensor]) -> torch.Tensor:
         """Return the output of one layer, its activation included, for these inputs."""
         value = self._run(layer, inputs)

@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from mnas.objectives import Objective
 from mnas.space import Genome
 
 Status = Literal["done", "failed"]
+_WORST_ERROR = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveValue:
+    """What one objective came to.
+
+    Attributes:
+        key: Of the objective, e.g. ``latency@2`` or ``params:max``; see `mnas.objectives.Objective.key`.
+        value: In its own unit; ``None`` for an error that is not known.
+        source: ``lut``, ``measured``, ``predicted``, ``simulated``, ``counted``, or an estimator of accuracy.
+    """
+
+    key: str
+    value: float | None
+    source: str
+
+    @classmethod
+    def of(cls, objective: Objective, value: float | None, source: str) -> ObjectiveValue:
+        """Return the value of an objective."""
+        return cls(objective.key, value, source)
+
+    @property
+    def minimised(self) -> float:
+        """The value as something to minimise; an error that is not known is the worst."""
+        if self.value is None:
+            return _WORST_ERROR
+        return -self.value if self.key.endswith(":max") else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +48,8 @@ class Candidate:
         arch_id: Of its architecture.
         genome: Canonical genome in the study's space.
         generation: Generation that asked for it, from 0.
-        predicted_ms: Latency before it was trained.
-        latency_source: ``lut``, ``measured``, ``predicted`` or ``simulated``.
+        predicted_ms: Latency before it was trained, all devices combined.
+        latency_source: Of ``predicted_ms``: ``lut``, ``predicted`` or ``simulated``.
         status: ``done`` or ``failed``.
         error: Fraction 0..1 on rank-val; ``None`` when it failed.
         loss: Cross-entropy on rank-val; ``None`` when it failed.
@@ -29,6 +58,8 @@ class Candidate:
         seed: Of its training.
         cost_s: CPU seconds.
         reason: Why it failed, or "".
+        values: Every objective of the study with its source; empty in studies from before there were others than
+            error and latency.
     """
 
     number: int
@@ -45,20 +76,32 @@ class Candidate:
     seed: int
     cost_s: float
     reason: str = ""
+    values: tuple[ObjectiveValue, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON."""
         value = {name: getattr(self, name) for name in self.__dataclass_fields__}
         value["genome"] = list(self.genome)
         value["seed"] = str(self.seed)  # 63 bits are more than many readers of JSON keep
+        value["values"] = [asdict(one) for one in self.values]
         return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Candidate:
         """Read what `to_json` wrote."""
-        return cls(**{**value, "genome": tuple(value["genome"]), "seed": int(value["seed"])})
+        values = tuple(ObjectiveValue(**one) for one in value.get("values", ()))
+        own = {"genome": tuple(value["genome"]), "seed": int(value["seed"]), "values": values}
+        return cls(**{**value, **own})
 
     @property
-    def objectives(self) -> tuple[float, float]:
-        """Error and latency; a failed candidate has the worst error."""
-        return (1.0 if self.error is None else self.error, self.predicted_ms)
+    def objectives(self) -> tuple[float, ...]:
+        """Every objective as something to minimise, the error first; a failed candidate has the worst error."""
+        if not self.values:
+            return (_WORST_ERROR if self.error is None else self.error, self.predicted_ms)
+        return tuple(one.minimised for one in self.values)
+
+    @property
+    def latency_ms(self) -> float:
+        """Latency that it was ranked by, all devices combined: measured where that is an objective, else predicted."""
+        found = next((one.value for one in self.values if one.key == "latency"), None)
+        return self.predicted_ms if found is None else found

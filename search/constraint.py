@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from latency.genomes import GenomeLatencies
 from mnas.errors import ConfigError
 from mnas.space import Genome
 
 FloatArray = npt.NDArray[np.float64]
+
+
+class Odds(Protocol):
+    """Tells how likely networks are to keep to a target, as `GenomeLatencies` and `Outlook` do."""
+
+    def probability_within(self, genomes: Sequence[Genome], target_ms: float) -> FloatArray:
+        """Return the probability that a session measures each at no more than ``target_ms``, ``(n,)``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class LatencyConstraint:
                 fix="use numbers such as 20 ms and 0.9",
             )
 
-    def is_met(self, latencies: GenomeLatencies, genomes: Sequence[Genome]) -> npt.NDArray[np.bool_]:
+    def is_met(self, latencies: Odds, genomes: Sequence[Genome]) -> npt.NDArray[np.bool_]:
         """Return whether each genome's network meets it, ``(n,)``.
 
         Raises:
@@ -50,7 +57,7 @@ class LatencyConstraint:
         """
         return np.asarray(latencies.probability_within(genomes, self.target_ms) >= self.probability)
 
-    def shortfall(self, latencies: GenomeLatencies, genomes: Sequence[Genome]) -> FloatArray:
+    def shortfall(self, latencies: Odds, genomes: Sequence[Genome]) -> FloatArray:
         """Return by how much probability each falls short, ``(n,)``: 0 where it is met, so that less is better.
 
         Raises:

@@ -10,6 +10,7 @@ from mnas.architecture import Architecture
 from mnas.config import StudyConfig
 from mnas.space import Genome, SearchSpace
 from mnas.store import Store
+from search.accuracy.proxy_schedule import with_fidelities
 from search.data.dataset import Dataset
 from search.events import EventLog
 from search.executors.executor import Executor
@@ -67,7 +68,8 @@ class StudyContext:
 
     def schedule(self, purpose: str) -> TrainingSchedule:
         """Return the training schedule for ``proxy`` or ``final``."""
-        return schedule_for(self.config.data, purpose, is_small=self.config.training == "small")
+        found = schedule_for(self.config.data, purpose, is_small=self.config.training == "small")
+        return with_fidelities(found, self.config, self.dataset.size("train")) if purpose == "proxy" else found
 
     def architecture(self, genome: Genome) -> Architecture:
         """Return the architecture of a genome."""

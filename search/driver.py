@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from types import TracebackType
 
-from mnas.errors import StudyError
+from mnas.errors import MnasError, StoreError, StudyError
 from mnas.heartbeat import Heartbeat
 from mnas.liveness import is_alive, process_token
 from mnas.store import Store
+from search.events import EventLog
+
+STOPPED = "stopped"
 
 
 class Driver:
@@ -50,7 +54,15 @@ class Driver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._heartbeat.stop()
+        if isinstance(error, MnasError | KeyboardInterrupt):
+            self._keep_why(str(error) or "interrupted by hand")
         self._write("")
+
+    def _keep_why(self, why: str) -> None:
+        """Keep why the study stops, as far as the store lets us: the error itself goes its way in any case."""
+        log = EventLog(self._store, self._study_id)
+        with contextlib.suppress(StoreError):
+            log.append(STOPPED, {"why": why}, str(len(log.history((STOPPED,)))))
 
     def _write(self, token: str) -> None:
         """Write the row as long as it is this driver's."""

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from mnas.jsonio import canonical_json
 from mnas.store import Store, utc_now
+
+
+def device_key(number: int) -> str:
+    """Return the key of what is recorded of each device: "" for the first, so that one device is as it ever was."""
+    return "" if number == 1 else str(number)
 
 
 class EventLog:
@@ -48,9 +54,15 @@ class EventLog:
         )
         return json.loads(rows[0]["payload_json"]) if rows else None
 
-    def history(self) -> list[dict[str, Any]]:
-        """Return sequence, time, kind and key of every event, oldest first."""
+    def history(self, kinds: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Return sequence, time, kind and key of every event, oldest first.
+
+        Args:
+            kinds: Only of these; all of them when empty.
+        """
+        of_kinds = f" AND kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
         rows = self._store.query(
-            "SELECT sequence, at_utc, kind, key FROM event WHERE study_id = ? ORDER BY sequence", (self.study_id,)
+            f"SELECT sequence, at_utc, kind, key FROM event WHERE study_id = ?{of_kinds} ORDER BY sequence",
+            (self.study_id, *kinds),
         )
         return [dict(row) for row in rows]

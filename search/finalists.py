@@ -21,8 +21,10 @@ from search.candidate import Candidate
 from search.context import StudyContext
 from search.data.dataset import Dataset, tensors
 from search.data.preprocessing import preprocessing_of
+from search.events import device_key
 from search.executors.executor import Outcome
 from search.goal import Goal
+from search.outlook import Outlook
 from search.pareto import front_indices, front_ranks, thin_front
 from search.training.weights_file import load_weights
 
@@ -32,7 +34,7 @@ _PARITY_IMAGES = 8
 
 
 def choose_finalists(candidates: Sequence[Candidate], count: int, goal: Goal) -> list[Candidate]:
-    """Return the front by predicted latency and rank-val error, thinned to ``count``, fastest first.
+    """Return the front by the objectives that candidates were ranked by, thinned to ``count``, fastest first.
 
     The best candidate at or below the target is always among them.
     """
@@ -43,11 +45,11 @@ def choose_finalists(candidates: Sequence[Candidate], count: int, goal: Goal) ->
         ranks = front_ranks(objectives)
         rest = sorted(set(range(len(done))) - set(order), key=lambda i: (ranks[i], done[i].objectives))
         order += rest[: max(0, min(LEAST_FINALISTS, count) - len(order))]
-    within = [place for place, i in enumerate(order) if done[i].predicted_ms <= goal.target_ms]
+    within = [place for place, i in enumerate(order) if done[i].latency_ms <= goal.target_ms]
     best = min(within, key=lambda place: done[order[place]].objectives, default=None)
     keep = () if best is None else (best,)
     chosen = [done[order[place]] for place in thin_front(objectives[order], count, keep)]
-    return sorted(chosen, key=lambda candidate: candidate.predicted_ms)
+    return sorted(chosen, key=lambda candidate: candidate.latency_ms)
 
 
 def train_finalists(context: StudyContext, finalists: Sequence[Candidate]) -> None:
@@ -69,7 +71,10 @@ def train_finalists(context: StudyContext, finalists: Sequence[Candidate]) -> No
         nonlocal done
         require_training(outcome)
         key, job = jobs[index]
-        log.append("trained", asdict(training_outcome(job, outcome)), key)
+        found = training_outcome(job, outcome)
+        log.append("trained", asdict(found), key)
+        if found.note:
+            context.reporter.warn(f"finalist {key}: {found.note}")
         done += 1
         context.reporter.progress("training finalists", done, len(jobs))
 
@@ -86,6 +91,7 @@ def _final_job(context: StudyContext, finalist: Candidate, repeat: int, weights:
         repeat=repeat,
         evaluate_splits=("val",),
         keep_weights_path=str(weights),
+        checkpoint_path=str(weights.with_suffix(".part")),
     )
 
 
@@ -165,19 +171,52 @@ def _export_event(context: StudyContext, models: ExportedModels, repeat: int) ->
     }
 
 
-def measure_finalists(context: StudyContext, device: OnDevice, exported: dict[str, ExportedModels]) -> None:
-    """Measure the exported files, interleaved in one session, and keep everything that it gave."""
-    artifacts: dict[str, ModelArtifact] = {
-        arch_id: models.of_format(device.model_format) for arch_id, models in exported.items()
-    }
+def measure_on_devices(
+    context: StudyContext, outlook: Outlook, finalists: Sequence[Candidate], exported: dict[str, ExportedModels]
+) -> None:
+    """Measure the exported files on each device that has not done so yet, each in a session of its own.
+
+    Raises:
+        DeviceError: A device is gone.
+        LutError: ``LUT03``: it is another device than that of its table.
+        MeasurementError: The reference networks could not be measured.
+    """
+    from search.int8_finalists import int8_files
+
+    config = context.config
+    for number, (spec, table) in enumerate(zip(config.devices, outlook.tables, strict=True), 1):
+        if context.log.payload("measured", device_key(number)) is not None:
+            continue
+        with OnDevice(spec, context.store) as device:
+            table.require_fit(device.info, config.dtype, allow_foreign=config.allow_foreign_lut)
+            if config.dtype == "int8":
+                files = int8_files(context, list(finalists), device.model_format)
+            else:
+                files = {arch_id: models.of_format(device.model_format) for arch_id, models in exported.items()}
+            measure_finalists(context, device, files, device_key(number))
+
+
+def measure_finalists(
+    context: StudyContext, device: OnDevice, artifacts: dict[str, ModelArtifact], key: str = ""
+) -> None:
+    """Measure finalists' files, interleaved in one session, and keep everything that it gave.
+
+    Args:
+        context: The study.
+        device: Open.
+        artifacts: arch_id -> file.
+        key: Of the record, as `search.context.device_key` gives it.
+    """
     context.reporter.line(f"measuring {len(artifacts)} exported networks on {device.info.device_id}")
-    session = device.measure(artifacts, seed=derive_seed(context.config.seed, "measuring finalists"))
+    session = device.measure(
+        artifacts, seed=derive_seed(context.config.seed, "measuring finalists", *([key] if key else []))
+    )
     for reason in session.about["reasons"]:
         context.reporter.warn(f"measuring session: {reason}")
     for arch_id, network in session.networks.items():
         if network.ms is None:
             context.reporter.warn(f"finalist {arch_id[:12]} could not be measured: {'; '.join(network.reasons)}")
-    context.log.append("measured", _session_event(session))
+    context.log.append("measured", _session_event(session), key)
 
 
 def _session_event(session: MeasuringSession) -> dict[str, Any]:

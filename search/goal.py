@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from latency.estimator import LatencyEstimate
 from latency.table import LatencyTable
 from mnas.errors import ConfigError, LutError
+from mnas.objectives import Objective, read_objectives
 from mnas.seeding import named_rng
 from mnas.space import SearchSpace
+from search.combination import Combination
+from search.constraint import LatencyConstraint
+from search.outlook import Outlook
 
 _MEDIAN_OF = 200
+_BISECTIONS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +29,20 @@ class Goal:
     Attributes:
         target_ms: T of the reward, and the mark on the front.
         target_source: ``asked``, or ``median`` of uniform draws of the space.
-        least_ms: Least latency that a network of the space can have, by the table.
-        greatest_ms: Greatest.
-        reference_point: Error and latency of the hypervolume: chance level and ``greatest_ms``.
+        least_ms: Least latency that a network of the space can have, by the table. With several devices no network is
+            below it, and perhaps none reaches it.
+        greatest_ms: Greatest, likewise.
+        reference_point: Of the hypervolume, each objective as something to minimise, in their order: chance level for
+            the error, ``greatest_ms`` for the latency, the most (or the fewest, negated) of what is counted.
+        confidence: q of the constraint P(latency <= T) >= q; 0 for none.
     """
 
     target_ms: float
     target_source: str
     least_ms: float
     greatest_ms: float
-    reference_point: tuple[float, float]
+    reference_point: tuple[float, ...]
+    confidence: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON."""
@@ -40,8 +51,13 @@ class Goal:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Goal:
         """Read what `to_json` wrote."""
-        error, latency = value["reference_point"]
-        return cls(**{**value, "reference_point": (error, latency)})
+        return cls(**{**value, "reference_point": tuple(value["reference_point"])})
+
+    def is_met(self, latency: LatencyEstimate) -> bool:
+        """Tell whether a latency keeps to the target, with the confidence that is asked for."""
+        if not self.confidence:
+            return latency.ms <= self.target_ms
+        return latency.probability_within(self.target_ms) >= self.confidence
 
 
 def _require_cover(space: SearchSpace, table: LatencyTable) -> None:
@@ -56,38 +72,95 @@ def _require_cover(space: SearchSpace, table: LatencyTable) -> None:
         )
 
 
-def set_goal(space: SearchSpace, table: LatencyTable, asked_ms: float | None, seed: int, classes: int) -> Goal:
-    """Work out the goal of a study.
-
-    Raises:
-        ConfigError: ``CFG05``: no network of the space meets the target; the message says the least latency.
-        LutError: ``LUT08``: the table predicts a latency at or below zero.
-        LutError: ``LUT02``: the table is of another space.
-    """
+def _ends(space: SearchSpace, table: LatencyTable) -> tuple[LatencyEstimate, LatencyEstimate]:
+    """Return the latencies of the fastest and of the slowest network on one device."""
     _require_cover(space, table)
     fastest = space.cheapest(table.cost_ms)
     slowest = space.cheapest(lambda segment: -table.cost_ms(segment))
-    least, greatest = (table.estimate([space.decode(genome)])[0].ms for genome in (fastest, slowest))
-    if not least > 0:
+    least, greatest = (table.estimate([space.decode(genome)])[0] for genome in (fastest, slowest))
+    if not least.ms > 0:
         raise LutError(
             "LUT08",
             f"latency table {table.lut_id} predicts a latency that is none",
-            value=f"{least:.4g} ms for the fastest network of {space.name}",
+            value=f"{least.ms:.4g} ms for the fastest network of {space.name}",
             why="its entries or its calibration are too noisy for this space",
             fix="build it anew on a quieter machine: mnas lut build --anew",
         )
-    if asked_ms is not None and asked_ms < least:
-        raise ConfigError(
-            "CFG05",
-            "no network of the space meets the latency target",
-            value=f"{asked_ms:g} ms",
-            why=f"the fastest one of {space.name} takes {least:.4g} ms on {table.device.device_id} by table "
-            f"{table.lut_id}",
-            fix=f"ask for at least {least:.4g} ms, or search a space with smaller networks",
-        )
-    target = asked_ms
-    if target is None:
-        rng = named_rng(seed, "median latency of the space")
-        draws = table.estimate([space.decode(space.draw(rng)) for _ in range(_MEDIAN_OF)])
-        target = float(np.median([estimate.ms for estimate in draws]))
-    return Goal(target, "median" if asked_ms is None else "asked", least, greatest, (1 - 1 / classes, greatest))
+    return least, greatest
+
+
+def set_goal(space: SearchSpace, table: LatencyTable, asked_ms: float | None, seed: int, classes: int) -> Goal:
+    """Work out the goal of a study of error and latency on one device.
+
+    Raises:
+        ConfigError: As `goal_of`.
+        LutError: As `goal_of`.
+    """
+    outlook = Outlook(space, [table], read_objectives("error,latency"), Combination.of("worst", (), 1))
+    return goal_of(outlook, asked_ms, seed, classes)
+
+
+def goal_of(outlook: Outlook, asked_ms: float | None, seed: int, classes: int, confidence: float = 0.0) -> Goal:
+    """Work out the goal of a study.
+
+    Args:
+        outlook: Space, tables and objectives.
+        asked_ms: The target; ``None`` takes the median of the space.
+        seed: Draws the networks of the median.
+        classes: Of the data.
+        confidence: q of P(latency <= T) >= q, 0..1; 0 for no constraint.
+
+    Raises:
+        ConfigError: ``CFG05``: no network of the space meets the target; the message says the least latency.
+        LutError: ``LUT08``: a table predicts a latency at or below zero.
+        LutError: ``LUT02``: a table is of another space.
+    """
+    ends = [_ends(outlook.space, table) for table in outlook.tables]
+    fastest, slowest = ([pair[which] for pair in ends] for which in (0, 1))
+    least, greatest = outlook.combined(fastest), outlook.combined(slowest)
+    target = _median_ms(outlook, seed) if asked_ms is None else asked_ms
+    _require_reach(outlook, fastest, target, confidence)
+    point = [1 - 1 / classes, *(_worst(outlook, one, slowest) for one in outlook.objectives[1:])]
+    return Goal(target, "median" if asked_ms is None else "asked", least, greatest, tuple(point), confidence)
+
+
+def _median_ms(outlook: Outlook, seed: int) -> float:
+    rng = named_rng(seed, "median latency of the space")
+    draws = outlook.estimates([outlook.space.draw(rng) for _ in range(_MEDIAN_OF)])
+    return float(np.median([outlook.combined(estimates) for estimates in draws]))
+
+
+def _worst(outlook: Outlook, objective: Objective, slowest: Sequence[LatencyEstimate]) -> float:
+    """Return the greatest that a cheap objective can be, as something to minimise."""
+    if objective.name == "latency":
+        return slowest[objective.device - 1].ms if objective.device else outlook.combined(slowest)
+    least, greatest = outlook.figure(objective.name).bounds()
+    return objective.minimised(float(least if objective.is_maximised else greatest))
+
+
+def _require_reach(outlook: Outlook, fastest: Sequence[LatencyEstimate], target_ms: float, confidence: float) -> None:
+    """Refuse a target that no network meets; of several devices each is given its own fastest network."""
+    least = outlook.combined(fastest)
+    if confidence:
+        LatencyConstraint(target_ms, confidence)
+        ms, sd = (np.asarray([values]) for values in ([e.ms for e in fastest], [e.sd_ms for e in fastest]))
+        low, high = least, least
+        while outlook.combination.probability_within(ms, sd, high)[0] < confidence:
+            high *= 2
+        for _ in range(_BISECTIONS if high > low else 0):
+            middle = (low + high) / 2
+            is_met = outlook.combination.probability_within(ms, sd, middle)[0] >= confidence
+            low, high = (low, middle) if is_met else (middle, high)
+        least = high if outlook.combination.probability_within(ms, sd, target_ms)[0] < confidence else target_ms
+    if target_ms >= least:
+        return
+    devices = " and ".join(table.device.device_id for table in outlook.tables)
+    tables = ", ".join(table.lut_id for table in outlook.tables)
+    certainty = f" with a probability of {confidence:g}" if confidence else ""
+    raise ConfigError(
+        "CFG05",
+        f"no network of the space meets the latency target{certainty}",
+        value=f"{target_ms:g} ms",
+        why=f"the fastest one of {outlook.space.name} takes {least:.4g} ms{certainty} on {devices} by table {tables}",
+        fix=f"ask for at least {least:.4g} ms, or search a space with smaller networks",
+    )

@@ -9,10 +9,12 @@ from latency.plan import LutPlan
 from latency.table import LatencyTable, load_table
 from mnas.errors import ConfigError, DataError, LutError
 from search.context import StudyContext
+from search.events import device_key
 from search.foreign import ForeignTable
-from search.goal import Goal, set_goal
+from search.goal import Goal, goal_of
+from search.outlook import Outlook
 
-_NEVER_GOES_ON = ("CFG05", "CFG10", "CFG11", "LUT01", "LUT02", "LUT03")
+_NEVER_GOES_ON = ("CFG05", "CFG10", "CFG11", "CFG13", "LUT01", "LUT02", "LUT03")
 """A target out of reach, a device that is none, or a table that is not there or not of this device and space."""
 _POOR_MAPE = 0.10
 
@@ -31,8 +33,8 @@ def require_same_data(context: StudyContext) -> None:
         )
 
 
-def prepare(context: StudyContext) -> tuple[LatencyTable, Goal]:
-    """Return table and goal; a study that can never go on is marked, so that no ``--resume`` picks it up.
+def prepare(context: StudyContext) -> tuple[Outlook, Goal]:
+    """Return outlook and goal; a study that can never go on is marked, so that no ``--resume`` picks it up.
 
     Raises:
         ConfigError: ``CFG05``: the target is out of reach.
@@ -40,24 +42,26 @@ def prepare(context: StudyContext) -> tuple[LatencyTable, Goal]:
         LutError: The table cannot be built, or is not of this device or space.
     """
     try:
-        table = _latency_table(context)
-        return table, _goal(context, table)
+        tables = [_latency_table(context, number) for number in range(1, len(context.config.devices) + 1)]
+        outlook = Outlook.of(context.space, tables, context.config)
+        return outlook, _goal(context, outlook)
     except (ConfigError, LutError) as error:
         if error.code in _NEVER_GOES_ON and context.log.payload("goal") is None:
             context.store.execute("UPDATE study SET status = 'refused' WHERE study_id = ?", (context.study_id,))
         raise
 
 
-def _latency_table(context: StudyContext) -> LatencyTable:
-    """Return the study's table: the one it began with, the one asked for, or one that is built now."""
-    config, known = context.config, context.log.payload("lut")
-    if known is not None and context.log.payload("measured") is not None:
+def _latency_table(context: StudyContext, number: int) -> LatencyTable:
+    """Return the table of a device: the one the study began with, the one asked for, or one that is built now."""
+    config, key, spec = context.config, device_key(number), context.config.devices[number - 1]
+    known, asked = context.log.payload("lut", key), config.tables[number - 1]
+    if known is not None and context.log.payload("measured", key) is not None:
         return _completed(context, load_table(context.store, known["lut_id"]))
-    with OnDevice(config.device, context.store) as device:
-        is_old = known is not None or bool(config.lut)
+    with OnDevice(spec, context.store) as device:
+        is_old = known is not None or bool(asked)
         if is_old:
-            table = load_table(context.store, known["lut_id"] if known else config.lut)
-            table.require_fit(device.info, allow_foreign=config.allow_foreign_lut)
+            table = load_table(context.store, known["lut_id"] if known else asked)
+            table.require_fit(device.info, config.dtype, allow_foreign=config.allow_foreign_lut)
             foreign = ForeignTable.of(table, device)
             if foreign is None and table.device.os_build != device.info.os_build:
                 context.reporter.warn(
@@ -66,17 +70,17 @@ def _latency_table(context: StudyContext) -> LatencyTable:
         else:
             foreign = None
             settings = lut_settings(
-                config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation, config.device
+                config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation, spec
             )
-            plan = LutPlan(context.space, settings)
+            plan = LutPlan(context.space, settings, config.dtype)
             is_old = device.has_table(plan)
             context.reporter.line(f"latency table of {len(plan.segments)} segments on {device.info.device_id}")
             table = device.build_table(plan, context.reporter.progress)
         if is_old:
             _look_for_drift(context, device, table)
-    context.log.append("lut", {"lut_id": table.lut_id, "foreign": foreign.to_json() if foreign else None})
+    context.log.append("lut", {"lut_id": table.lut_id, "foreign": foreign.to_json() if foreign else None}, key)
     _say_where_from(context, table, foreign)
-    _say_how_good(context, table)
+    _say_how_good(context, table, spec)
     return _completed(context, table)
 
 
@@ -91,7 +95,7 @@ def _completed(context: StudyContext, table: LatencyTable) -> LatencyTable:
             f"latency table {table.lut_id} lacks {len(complete.filled_in)} of the {len(segments)} segments that "
             f"{context.space.name} reaches; they are predicted from the others, and so is what is made of them"
         )
-        context.log.append("notice", {"text": text}, "filled in")
+        context.log.append("notice", {"text": text}, f"filled in{_of_others(context, table)}")
         context.reporter.warn(text)
     return complete
 
@@ -103,7 +107,7 @@ def _look_for_drift(context: StudyContext, device: OnDevice, table: LatencyTable
     drift = measure_drift(context.store, device, table, covered_space(table), seed=context.config.seed)
     if drift.verdict == "drifted":
         text = f"latency table {drift.text()}: predictions are off; build it anew with mnas lut build --anew"
-        context.log.append("notice", {"text": text}, "drift")
+        context.log.append("notice", {"text": text}, f"drift{_of_others(context, table)}")
         context.reporter.warn(text)
     else:
         context.reporter.line(f"latency table {drift.text()}")
@@ -112,16 +116,22 @@ def _look_for_drift(context: StudyContext, device: OnDevice, table: LatencyTable
 def _say_where_from(context: StudyContext, table: LatencyTable, foreign: ForeignTable | None) -> None:
     """Record for every reader of the results that the table was not built here, or is of another device."""
     if table.origin is not None:
-        context.log.append("notice", {"text": f"latency table {table.lut_id}: {table.origin.text()}"}, "lut origin")
+        text = f"latency table {table.lut_id}: {table.origin.text()}"
+        context.log.append("notice", {"text": text}, f"lut origin{_of_others(context, table)}")
     if foreign is not None:
         context.log.append("notice", {"text": foreign.text()}, "foreign lut")
         context.reporter.warn(foreign.text())
 
 
-def _say_how_good(context: StudyContext, table: LatencyTable) -> None:
+def _of_others(context: StudyContext, table: LatencyTable) -> str:
+    """Return what tells the notices of one of several tables apart."""
+    return f" {table.lut_id}" if context.config.other_devices else ""
+
+
+def _say_how_good(context: StudyContext, table: LatencyTable, spec: str) -> None:
     if table.validation is None:
         text = f"latency table {table.lut_id} is UNVALIDATED: its predictions may be far off"
-        context.log.append("notice", {"text": text}, "unvalidated")
+        context.log.append("notice", {"text": text}, f"unvalidated{_of_others(context, table)}")
         context.reporter.warn(text)
         return
     errors = table.validation.table
@@ -134,7 +144,7 @@ def _say_how_good(context: StudyContext, table: LatencyTable) -> None:
     else:
         context.reporter.warn(
             f"{text}; begun {table.created_at_utc}. That is poor: build another on a quieter machine with mnas lut "
-            f"build --anew --space {_named(context)} --device {context.config.device}, and name it by --lut"
+            f"build --anew --space {_named(context)} --device {spec}, and name it by --lut"
         )
 
 
@@ -144,11 +154,11 @@ def _named(context: StudyContext) -> str:
     return f"{context.config.space} --preset {preset}" if preset else context.config.space
 
 
-def _goal(context: StudyContext, table: LatencyTable) -> Goal:
+def _goal(context: StudyContext, outlook: Outlook) -> Goal:
     known = context.log.payload("goal")
     if known is not None:
         return Goal.from_json(known)
     config = context.config
-    goal = set_goal(context.space, table, config.target_ms, config.seed, context.dataset.classes)
+    goal = goal_of(outlook, config.target_ms, config.seed, context.dataset.classes, config.confidence)
     context.log.append("goal", goal.to_json())
     return goal

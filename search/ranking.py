@@ -11,20 +11,29 @@ import numpy as np
 from latency.estimator import LatencyEstimate
 from latency.table import LatencyTable
 from mnas.errors import StudyError, TrainingError
+from mnas.objectives import Objective
 from mnas.seeding import named_rng
 from mnas.space import Genome
-from search.accuracy.estimator import AccuracyEstimator
-from search.accuracy.jobs import require_training
-from search.accuracy.proxy import ProxyTraining
+from search.accuracy.estimator import AccuracyEstimate
+from search.accuracy.generation import Contender, Told, run_generation
+from search.accuracy.registry import open_accuracy
+from search.accuracy.setting import accuracy_setting
 from search.algorithms.algorithm import Algorithm, FloatArray, Learner
+from search.algorithms.feasible import FeasibleSearch
 from search.algorithms.registry import open_algorithm
 from search.algorithms.setting import SearchSetting
-from search.candidate import Candidate
+from search.algorithms.warm_start import WarmStarted
+from search.candidate import Candidate, ObjectiveValue
+from search.constraint import LatencyConstraint
 from search.context import StudyContext
-from search.executors.executor import Job, Outcome
 from search.goal import Goal
+from search.measuring import CandidateMeasuring, measured_devices
+from search.outlook import Outlook
 from search.pareto import front_indices, hypervolume
+from search.progress import SearchState, best_within, device_seconds, progress_text
 from search.reward import mnasnet_reward
+from search.stopping import Stopping
+from search.warm_start import warm_genomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,60 +53,67 @@ class Ranking:
 
     Args:
         context: The study.
-        table: Latencies.
+        outlook: The cheap objectives; a table stands for those that the configuration makes of it.
         goal: Target and reference point.
     """
 
-    def __init__(self, context: StudyContext, table: LatencyTable, goal: Goal) -> None:
-        self._context = context
-        self._table = table
-        self._goal = goal
-        self._memo: dict[Genome, LatencyEstimate] = {}
+    def __init__(self, context: StudyContext, outlook: Outlook | LatencyTable, goal: Goal) -> None:
         config = context.config
-        self._estimator: AccuracyEstimator = ProxyTraining(
-            config.data, config.data_dir or None, context.schedule("proxy"), config.seed
-        )
+        self._context = context
+        self._outlook = outlook if isinstance(outlook, Outlook) else Outlook.of(context.space, [outlook], config)
+        self._goal = goal
+        self._memo: dict[Genome, tuple[LatencyEstimate, ...]] = {}
+        self._measuring = CandidateMeasuring(context, measured_devices(config.sought, len(config.devices)))
+        self._estimator = open_accuracy(config.accuracy, accuracy_setting(context))
+        self._stopping = Stopping(context.log, config.limits, config.patience)
         self._known = {key: Candidate.from_json(value) for key, value in context.log.payloads("evaluated").items()}
 
     def latencies(self, genomes: Sequence[Genome]) -> FloatArray:
-        """Return the predicted latencies of genomes in milliseconds."""
+        """Return the predicted latencies of genomes in milliseconds, all devices combined."""
         new = [genome for genome in genomes if genome not in self._memo]
-        estimates = self._table.estimate([self._context.architecture(genome) for genome in new])
-        self._memo.update(zip(new, estimates, strict=True))
-        return np.asarray([self._memo[genome].ms for genome in genomes])
+        self._memo.update(zip(new, self._outlook.estimates(new), strict=True))
+        return np.asarray([self._outlook.combined(self._memo[genome]) for genome in genomes])
 
     def _algorithm(self) -> Algorithm:
-        config = self._context.config
+        config, goal = self._context.config, self._goal
+        point = goal.reference_point
         setting = SearchSetting(
             space=self._context.space,
             rng=named_rng(config.seed, "algorithm", config.algorithm),
-            latency_of=lambda genomes: self._table.over(self._context.space).ms(list(genomes)),
+            latency_of=self._outlook.cheap,
             population=config.population,
             oversample=config.oversample,
-            reference_point=self._goal.reference_point,
-            target_ms=self._goal.target_ms,
+            objectives=len(point),
+            reference_point=(point[0], point[1]) if len(point) == 2 else None,
+            target_ms=goal.target_ms,
             alpha=config.alpha,
             beta=config.beta,
         )
-        return open_algorithm(config.algorithm, setting)
+        algorithm = open_algorithm(config.algorithm, setting)
+        if goal.confidence:
+            constraint = LatencyConstraint(goal.target_ms, goal.confidence)
+            algorithm = FeasibleSearch(algorithm, lambda genomes: constraint.is_met(self._outlook, genomes))
+        first = warm_genomes(self._context)
+        return WarmStarted(algorithm, first, config.population) if first else algorithm
 
     def run(self) -> list[Candidate]:
         """Return every candidate in ask order, evaluating those that are not known yet."""
-        config, algorithm = self._context.config, self._algorithm()
+        algorithm, stopping = self._algorithm(), self._stopping
         candidates: list[Candidate] = []
-        generation, best, stale = 0, 0.0, 0
-        while len(candidates) < config.budget and not (config.patience and stale >= config.patience):
-            genomes = algorithm.ask()[: config.budget - len(candidates)]
+        generation = 0
+        while not (why := stopping.reason(len(candidates), device_seconds(candidates))):
+            genomes = algorithm.ask()[: stopping.room(len(candidates))]
             if not genomes:
-                self._context.reporter.line("no network of the space is left to try")
+                why = "no network of the space is left to try"
                 break
             found = self._generation(genomes, generation, len(candidates))
             candidates += found
             algorithm.tell(genomes, np.asarray([candidate.objectives for candidate in found]))
             figures = dict(algorithm.figures) if isinstance(algorithm, Learner) else {}
-            volume = self._note(generation, candidates, figures)
-            stale = 0 if volume > best else stale + 1
-            best, generation = max(best, volume), generation + 1
+            stopping.note(self._note(generation, candidates, figures))
+            generation += 1
+        self._context.reporter.line(f"search over: {why}")
+        stopping.over(len(candidates), why)
         _require_some(candidates)
         return candidates
 
@@ -107,31 +123,42 @@ class Ranking:
             _Asked(first + i, generation, genome, self._context.architecture(genome).arch_id, float(latencies[i]))
             for i, genome in enumerate(genomes)
         ]
-        todo = [one for one in asked if one.arch_id not in self._known]
-        # The slowest network first, so that no long training is left over for one process at the end.
-        todo.sort(key=lambda one: -one.predicted_ms)
-        jobs: list[Job] = []
-        owners: list[_Asked] = []
-        for one in todo:
-            for job in self._estimator.jobs(self._context.architecture(one.genome)):
-                jobs.append(job)
-                owners.append(one)
-        gathered: dict[str, dict[int, Outcome]] = {}
-        done = 0
+        new = [one for one in asked if one.arch_id not in self._known]
+        if new:
+            self._stopping.begin(first)
+        self._measure(new)
+        contenders = [self._contender(one) for one in asked]
+        by_number = {one.number: one for one in asked}
+        todo, done = sum(not one.is_known for one in contenders), 0
 
-        def on_done(index: int, outcome: Outcome) -> None:
+        def on_estimate(contender: Contender, estimate: AccuracyEstimate | TrainingError) -> None:
             nonlocal done
-            require_training(outcome)
-            owner = owners[index]
-            parts = gathered.setdefault(owner.arch_id, {})
-            parts[index] = outcome
-            if len(parts) == owners.count(owner):
-                done += 1
-                self._record(owner, [parts[i] for i in sorted(parts)])
-                self._context.reporter.progress(f"generation {generation}: training candidates", done, len(todo))
+            done += 1
+            self._record(by_number[contender.number], estimate)
+            self._context.reporter.progress(f"generation {generation}: training candidates", done, todo)
 
-        self._context.executor.map_in_order(jobs, on_done)
+        context = self._context
+        run_generation(self._estimator, contenders, self._told(first), context.log, context.executor, on_estimate)
         return [self._same(one) for one in asked]
+
+    def _measure(self, asked: Sequence[_Asked]) -> None:
+        """Measure candidates where that was asked for; those that cannot be measured have failed."""
+        if not self._measuring.numbers:
+            return
+        self._measuring.measure([self._context.architecture(one.genome) for one in asked])
+        for one in asked:
+            reasons = [found.reason for found in self._measuring.of(one.arch_id).values() if found.reason]
+            if reasons:
+                self._keep(one, self._candidate(one, reason=f"its latency could not be measured: {'; '.join(reasons)}"))
+
+    def _contender(self, asked: _Asked) -> Contender:
+        architecture = self._context.architecture(asked.genome)
+        return Contender(asked.number, architecture, asked.predicted_ms, asked.arch_id in self._known)
+
+    def _told(self, first: int) -> list[Told]:
+        """Return what the search was told before a generation, in ask order."""
+        earlier = sorted((one for one in self._known.values() if one.number < first), key=lambda one: one.number)
+        return [Told(one.number, one.arch_id, one.predicted_ms, one.error) for one in earlier]
 
     def _same(self, asked: _Asked) -> Candidate:
         """Return what is recorded of a candidate, if it is what the search asks for now.
@@ -151,25 +178,29 @@ class Ranking:
             )
         return known
 
-    def _record(self, asked: _Asked, outcomes: list[Outcome]) -> None:
-        """Turn outcomes into a candidate and keep it at once."""
+    def _record(self, asked: _Asked, estimate: AccuracyEstimate | TrainingError) -> None:
+        """Turn an estimate into a candidate and keep it at once."""
         config = self._context.config
-        try:
-            estimate = self._estimator.estimate(self._context.architecture(asked.genome), outcomes)
-        except TrainingError as failure:
-            candidate = self._candidate(asked, reason=str(failure))
-            self._context.reporter.warn(f"candidate {asked.arch_id[:12]} failed: {failure}")
+        if isinstance(estimate, TrainingError):
+            candidate = self._candidate(asked, reason=str(estimate))
+            self._context.reporter.warn(f"candidate {asked.arch_id[:12]} failed: {estimate}")
         else:
-            goal = self._goal
-            reward = mnasnet_reward(1 - estimate.error, asked.predicted_ms, goal.target_ms, config.alpha, config.beta)
+            if estimate.note:
+                self._context.reporter.warn(f"candidate {asked.arch_id[:12]}: {estimate.note}")
+            latency_ms = self._latency_of_reward(asked)
+            reward = mnasnet_reward(1 - estimate.error, latency_ms, self._goal.target_ms, config.alpha, config.beta)
             candidate = self._candidate(
                 asked,
                 error=estimate.error,
                 loss=estimate.loss,
                 reward=reward,
-                seed=estimate.seeds[0],
+                seed=estimate.seeds[0] if estimate.seeds else 0,
                 cost_s=estimate.cost_s,
+                accuracy_source=f"{estimate.source}:{estimate.fidelity}",
             )
+        self._keep(asked, candidate)
+
+    def _keep(self, asked: _Asked, candidate: Candidate) -> None:
         self._context.log.append("evaluated", candidate.to_json(), asked.arch_id)
         self._known[asked.arch_id] = candidate
 
@@ -182,37 +213,71 @@ class Ranking:
         reward: float | None = None,
         seed: int = 0,
         cost_s: float = 0.0,
+        accuracy_source: str = "",
         reason: str = "",
     ) -> Candidate:
+        accuracy_source = accuracy_source or f"{self._estimator.name}:{self._estimator.fidelity}"
         return Candidate(
             number=asked.number,
             arch_id=asked.arch_id,
             genome=asked.genome,
             generation=asked.generation,
             predicted_ms=asked.predicted_ms,
-            latency_source=self._memo[asked.genome].source,
+            latency_source=_source_of(self._memo[asked.genome]),
             status="failed" if reason else "done",
             error=error,
             loss=loss,
-            accuracy_source=f"{self._estimator.name}:{self._estimator.fidelity}",
+            accuracy_source=accuracy_source,
             reward=reward,
             seed=seed,
             cost_s=cost_s,
             reason=reason,
+            values=(
+                ObjectiveValue("error", error, accuracy_source),
+                *(self._value(asked, objective) for objective in self._outlook.objectives[1:]),
+            ),
         )
+
+    def _value(self, asked: _Asked, objective: Objective) -> ObjectiveValue:
+        """Return a cheap objective of a candidate; one that could not be measured keeps what the tables say."""
+        outlook, estimates = self._outlook, self._memo[asked.genome]
+        if objective.name != "latency":
+            return ObjectiveValue.of(
+                objective, int(outlook.figure(objective.name).values([asked.genome])[0]), "counted"
+            )
+        chosen = [objective.device] if objective.device else range(1, len(estimates) + 1)
+        ms = [estimates[number - 1].ms for number in chosen]
+        source = _source_of([estimates[number - 1] for number in chosen])
+        if objective.source == "measured":
+            measured = [found.ms for number, found in self._measuring.of(asked.arch_id).items() if number in chosen]
+            known = [one for one in measured if one is not None]
+            ms, source = (known, "measured") if len(known) == len(ms) else (ms, source)
+        return ObjectiveValue.of(objective, ms[0] if objective.device else outlook.combination.of_one(ms), source)
+
+    def _latency_of_reward(self, asked: _Asked) -> float:
+        """Return the latency that the reward takes: the objective's where there is one, all devices combined."""
+        found = next((one for one in self._outlook.objectives if one.key == "latency"), None)
+        value = self._value(asked, found).value if found else None
+        return asked.predicted_ms if value is None else value
 
     def _note(self, generation: int, candidates: Sequence[Candidate], figures: dict[str, float]) -> float:
         done = [candidate.objectives for candidate in candidates if candidate.status == "done"]
-        objectives = np.asarray(done, dtype=float).reshape(-1, 2)
+        objectives = np.asarray(done, dtype=float).reshape(-1, len(self._goal.reference_point))
         volume = hypervolume(objectives, self._goal.reference_point)
         counts = {"evaluations": len(candidates), "hypervolume": volume, "front": len(front_indices(objectives))}
         payload: dict[str, Any] = {**counts, **({"learning": figures} if figures else {})}
         self._context.log.append("generation", payload, f"{generation}/{len(candidates)}")
-        self._context.reporter.line(
-            f"generation {generation}: {payload['evaluations']} evaluations, front of {payload['front']}, "
-            f"hypervolume {volume:.5g}"
-        )
+        left_s = self._stopping.left_s(len(candidates), device_seconds(candidates))
+        best = best_within(candidates, self._goal.target_ms)
+        state = SearchState(generation, len(candidates), volume, payload["front"], best, left_s)
+        self._context.reporter.line(progress_text(state))
         return volume
+
+
+def _source_of(estimates: Sequence[LatencyEstimate]) -> str:
+    """Return where a combined latency comes from; ``predicted`` as soon as a part of it is."""
+    sources = [estimate.source for estimate in estimates]
+    return "predicted" if "predicted" in sources else sources[0]
 
 
 def _require_some(candidates: Sequence[Candidate]) -> None:

@@ -16,6 +16,7 @@ from search.accuracy.jobs import EvaluationJob
 from search.candidate import Candidate
 from search.context import StudyContext
 from search.executors.executor import Outcome
+from search.final_values import MeasuredFinalists
 from search.finalists import trainings_of, weights_path
 from search.goal import Goal
 from search.pareto import front_indices
@@ -34,17 +35,24 @@ class Judged:
         val_errors: One for each seed.
         ms: Measured latency.
         interval_ms: Its 95 % interval.
+        values: Each objective as something to minimise; empty for mean val error and ``ms``.
     """
 
     arch_id: str
     val_errors: tuple[float, ...]
     ms: float
     interval_ms: tuple[float, float]
+    values: tuple[float, ...] = ()
 
     @property
     def val_error(self) -> float:
         """Mean over the seeds."""
         return fmean(self.val_errors)
+
+    @property
+    def objectives(self) -> tuple[float, ...]:
+        """What is minimised."""
+        return self.values or (self.val_error, self.ms)
 
 
 def seed_noise(finalists: Sequence[Judged]) -> float | None:
@@ -78,19 +86,18 @@ def latency_ties_of(finalists: Sequence[Judged]) -> list[tuple[str, str]]:
 
 def recommend(context: StudyContext, finalists: Sequence[Candidate], goal: Goal) -> dict[str, Any]:
     """Fix what is recommended, by val error and measured latency alone, and write it to the store."""
-    measured = (context.log.payload("measured") or {"networks": {}})["networks"]
-    judged = []
+    measured, judged = MeasuredFinalists(context.log, context.config), []
     for finalist in finalists:
         trainings = trainings_of(context, finalist)
         if context.log.payload("exported", finalist.arch_id) is None or not trainings:
             continue
-        network = measured.get(finalist.arch_id, {"ms": None})
-        if network["ms"] is not None:
+        ms, interval = measured.ms(finalist.arch_id), measured.interval_ms(finalist.arch_id)
+        if ms is not None and interval is not None:
             errors = tuple(one.errors["val"] for one in trainings.values())
-            interval = (network["low_ms"], network["high_ms"])
-            judged.append(Judged(finalist.arch_id, errors, network["ms"], interval))
-    objectives = np.asarray([(one.val_error, one.ms) for one in judged]).reshape(-1, 2)
-    within = [one for one in judged if one.ms <= goal.target_ms]
+            values = tuple(one.minimised for one in measured.values(finalist, errors))
+            judged.append(Judged(finalist.arch_id, errors, ms, interval, values))
+    objectives = np.asarray([one.objectives for one in judged]).reshape(-1, len(context.config.sought))
+    within = [one for one in judged if (found := measured.estimate(one.arch_id)) and goal.is_met(found)]
     payload = {
         "members": [judged[i].arch_id for i in front_indices(objectives)],
         "finalists": {one.arch_id: asdict(one) for one in judged},

@@ -7,10 +7,13 @@ from pathlib import Path
 from latency.on_device import require_device
 from mnas.config import StudyConfig
 from mnas.errors import ConfigError, DataError
-from mnas.spaces.presets import chosen_space
+from mnas.objectives import is_reward
+from mnas.spaces.presets import chosen_space, fitted_preset
+from search.accuracy.registry import require_accuracy
 from search.algorithms.registry import require_algorithm
+from search.combination import Combination
 from search.context import Reporter
-from search.data.registry import open_dataset
+from search.data.registry import DataShape, open_dataset
 
 
 def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
@@ -18,21 +21,19 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
 
     Raises:
         ConfigError: ``CFG06``: the preset's networks do not fit the data; ``CFG08``: a foreign table is allowed and
-            none is named; ``CFG09``: no such algorithm; or not a device spec.
+            none is named; ``CFG09``: no such algorithm; ``CFG13``: a device without int8; ``CFG23``, ``CFG44``: an
+            algorithm for other objectives; ``CFG43``: weights of the devices; or not a device spec.
         DataError: The data set is not to be had, or damaged.
         DeviceError: The device cannot be opened.
         SpaceError: No such space or preset, or its file is wrong.
     """
-    if config.allow_foreign_lut and not config.lut:
-        raise ConfigError(
-            "CFG08",
-            "a foreign latency table is allowed and none is named",
-            value="allow_foreign_lut without lut",
-            why="a table that is built now is of this device",
-            fix="name the table with --lut, or leave --allow-foreign-lut out",
-        )
+    _require_named_table(config)
     require_algorithm(config.algorithm)
-    require_device(config.device)
+    require_accuracy(config.accuracy, config.accuracy_cmd)
+    _require_suited(config)
+    Combination.of(config.combine, config.weights, len(config.devices))
+    for spec in config.devices:
+        require_device(spec, config.dtype)
     folder = Path(config.data_dir) if config.data_dir else None
     try:
         dataset = open_dataset("fashion" if config.data == "auto" else config.data, folder)
@@ -41,7 +42,9 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
             raise
         reporter.warn(f"Fashion-MNIST cannot be had, so the embedded digits take its place: {failure}")
         dataset = open_dataset("digits")
-    preset = config.preset_for(dataset.name)
+    data, shape = dataset.name if config.data == "auto" else config.data, DataShape.of(dataset)
+    fitted = fitted_preset(config.space, data, shape.channels, shape.classes, shape.px)
+    preset = config.preset_for(fitted)
     network = chosen_space(config.space, preset)
     smallest = network.decode(network.extremes()[0])
     if (smallest.input_shape_chw[0], smallest.classes) != (dataset.channels, dataset.classes):
@@ -51,6 +54,48 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
             value=f"{smallest.input_shape_chw[0]} channels and {smallest.classes} classes, data has "
             f"{dataset.channels} and {dataset.classes}",
             why="not one of them could be trained",
-            fix=f"use --preset {dataset.name}" if preset else "set in_channels and classes in the file of the space",
+            fix=f"use --preset {fitted}"
+            if preset
+            else f"set in_channels = {shape.channels} and classes = {shape.classes} in the file of the space",
         )
-    return config.model_copy(update={"data": dataset.name, "preset": preset})
+    return config.model_copy(update={"data": data, "preset": preset})
+
+
+def _require_suited(config: StudyConfig) -> None:
+    """Refuse an algorithm that takes other objectives, before anything is built or trained."""
+    if config.algorithm == "surrogate" and len(config.sought) != 2:
+        raise ConfigError(
+            "CFG23",
+            "the surrogate-assisted search takes two objectives",
+            value=config.objectives,
+            why="its expected improvement is of an error over one cheap objective",
+            fix="search with nsga3 or nsga2, or leave an objective out",
+        )
+    if config.algorithm in ("ppo", "reinforce") and not is_reward(config.sought):
+        raise ConfigError(
+            "CFG44",
+            "a search for the greatest reward takes error and latency",
+            value=config.objectives,
+            why="the reward is ACC x (LAT/T)^w",
+            fix="leave the other objectives out, or search with nsga3",
+        )
+
+
+def _require_named_table(config: StudyConfig) -> None:
+    """Refuse a foreign table that is allowed where none is named, or where others stand beside it."""
+    if config.allow_foreign_lut and not config.lut:
+        raise ConfigError(
+            "CFG08",
+            "a foreign latency table is allowed and none is named",
+            value="allow_foreign_lut without lut",
+            why="a table that is built now is of this device",
+            fix="name the table with --lut, or leave --allow-foreign-lut out",
+        )
+    if config.allow_foreign_lut and config.other_devices:
+        raise ConfigError(
+            "CFG08",
+            "a foreign latency table is allowed for several devices",
+            value=", ".join(config.devices),
+            why="what is foreign is marked for one table alone",
+            fix="search for one device, or build each device's own table",
+        )

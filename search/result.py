@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -11,8 +12,9 @@ from mnas.config import StudyConfig, make_config
 from mnas.errors import StudyError
 from mnas.ids import matching_ids
 from mnas.store import Store
-from search.candidate import Candidate
-from search.events import EventLog
+from search.candidate import Candidate, ObjectiveValue
+from search.events import EventLog, device_key
+from search.final_values import MeasuredFinalists
 from search.foreign import ForeignTable
 from search.goal import Goal
 from search.reward import mnasnet_reward
@@ -40,6 +42,8 @@ class FrontMember:
         exported_test_error: Of the exported weights.
         reward: MnasNet's reward of mean val accuracy and measured latency.
         foreign_lut: The table that predicted it where that is of another device.
+        device_ms: Latency on each device; ``measured_ms`` has all of them combined.
+        values: Every objective with its source: of the last training and measurement as far as these were.
     """
 
     candidate: Candidate
@@ -59,6 +63,8 @@ class FrontMember:
     exported_test_error: float | None
     reward: float | None
     foreign_lut: ForeignTable | None = None
+    device_ms: tuple[float | None, ...] = ()
+    values: tuple[ObjectiveValue, ...] = ()
 
     @property
     def arch_id(self) -> str:
@@ -93,6 +99,8 @@ class FrontMember:
             "same_latency_as": list(self.same_latency_as),
             "export": self.export,
             "foreign_lut": self.foreign_lut.stamp() if self.foreign_lut else None,
+            "device_ms": list(self.device_ms),
+            "objectives": {one.key: {"value": one.value, "source": one.source} for one in self.values},
         }
 
 
@@ -106,7 +114,7 @@ class StudyResult:
         status: ``running`` (or interrupted), ``finished``, or ``refused`` where it could never go on.
         config: Resolved.
         versions: Package -> version when it was started.
-        lut_id: Its latency table.
+        lut_id: Its latency table, that of the first device.
         goal: Target and reference point.
         candidates: In ask order.
         generations: Evaluations, hypervolume and front size after each generation.
@@ -116,6 +124,8 @@ class StudyResult:
         best_under_target: Its arch_id.
         notices: What a reader must know, e.g. that the data cannot rank networks.
         foreign_lut: Its table where that is of another device.
+        lut_ids: The tables of all devices.
+        sessions: The measuring sessions of all devices.
     """
 
     study_id: str
@@ -133,6 +143,8 @@ class StudyResult:
     best_under_target: str | None
     notices: tuple[str, ...]
     foreign_lut: ForeignTable | None = None
+    lut_ids: tuple[str, ...] = ()
+    sessions: tuple[dict[str, Any], ...] = ()
 
     def front_json(self) -> dict[str, Any]:
         """Return ``front.json``."""
@@ -143,6 +155,11 @@ class StudyResult:
             "best_under_target": self.best_under_target,
             "foreign_lut": self.foreign_lut.stamp() if self.foreign_lut else None,
             "notices": list(self.notices),
+            "objectives": [objective.key for objective in self.config.sought],
+            "devices": list(self.config.devices),
+            "combine": self.config.combine if self.config.other_devices else None,
+            "dtype": self.config.dtype,
+            "confidence": self.config.confidence or None,
             "members": [member.to_json() for member in self.members],
         }
 
@@ -151,9 +168,10 @@ def load_result(store: Store, study_id: str) -> StudyResult:
     """Read a study.
 
     Raises:
-        StudyError: ``STU01``: no such study.
+        StudyError: ``STU01``: no such study. ``STU08``: it is on a table; see `search.tabular_result`.
     """
-    row = study_row(store, study_id)
+    row = study_row(store, study_id, "search")
+    require_search(row)
     log = EventLog(store, row["study_id"])
     candidates = tuple(
         sorted((Candidate.from_json(value) for value in log.payloads("evaluated").values()), key=lambda c: c.number)
@@ -180,18 +198,47 @@ def load_result(store: Store, study_id: str) -> StudyResult:
         best_under_target=recommended.get("best_under_target"),
         notices=tuple(value["text"] for value in log.payloads("notice").values()),
         foreign_lut=foreign,
+        lut_ids=tuple(found["lut_id"] for found in _of_devices(log, "lut", config)),
+        sessions=tuple(_of_devices(log, "measured", config)),
     )
 
 
-def study_row(store: Store, study_id: str) -> dict[str, Any]:
+def require_search(row: Mapping[str, Any]) -> None:
+    """Refuse a study on a table where one that trains and measures is meant.
+
+    Raises:
+        StudyError: ``STU08``.
+    """
+    if row["kind"] != "search":
+        raise StudyError(
+            "STU08",
+            "this is a study on a table of networks",
+            value=row["study_id"],
+            why="it trains and measures nothing, so there are no networks to report or to export",
+            fix="see mnas study show, compare, and run --resume",
+        )
+
+
+def _of_devices(log: EventLog, kind: str, config: StudyConfig) -> list[dict[str, Any]]:
+    """Return what is recorded of each device, as far as it is."""
+    found = [log.payload(kind, device_key(number)) for number in range(1, len(config.devices) + 1)]
+    return [payload for payload in found if payload is not None]
+
+
+def study_row(store: Store, study_id: str, kind: str = "") -> dict[str, Any]:
     """Return the row of a study named by its id or the beginning of it; "" names the newest.
+
+    Args:
+        store: Open.
+        study_id: What names it.
+        kind: Of the newest one: ``search``, ``table``, or "" for either.
 
     Raises:
         StudyError: ``STU01``: none, or more than one.
     """
     rows = [dict(row) for row in store.query("SELECT * FROM study ORDER BY created_at_utc DESC, rowid DESC")]
     meant = matching_ids([row["study_id"] for row in rows], study_id)
-    found = [row for row in rows if row["study_id"] in meant]
+    found = [row for row in rows if row["study_id"] in meant and (study_id or kind in ("", row["kind"]))]
     if not found or (study_id and len(found) > 1):
         raise StudyError(
             "STU01",
@@ -214,14 +261,13 @@ def _members(
     if chosen is None:
         return ()
     trained, tested, exported = log.payloads("trained"), log.payloads("tested"), log.payloads("exported")
-    measured = (log.payload("measured") or {"networks": {}})["networks"]
-    members = []
+    measured, members = MeasuredFinalists(log, config), []
     for arch_id in chosen["members"]:
-        network, export = measured.get(arch_id, {}), exported.get(arch_id)
+        export = exported.get(arch_id)
         finals = {r: value for r, value in _by_repeat(trained, arch_id).items() if not value["error_message"]}
         tests = _by_repeat(tested, arch_id)
         some = next(iter(finals.values()), {"images": {"val": 0}})
-        ms, val = network.get("ms"), [value["errors"]["val"] for value in finals.values()]
+        ms, val = measured.ms(arch_id), [value["errors"]["val"] for value in finals.values()]
         reward = None
         if goal and ms and val:
             reward = mnasnet_reward(1 - fmean(val), ms, goal.target_ms, config.alpha, config.beta)
@@ -229,8 +275,8 @@ def _members(
             FrontMember(
                 candidate=by_id[arch_id],
                 measured_ms=ms,
-                interval_ms=(network["low_ms"], network["high_ms"]) if ms else None,
-                verdict=network.get("verdict", ""),
+                interval_ms=measured.interval_ms(arch_id),
+                verdict=measured.verdict(arch_id),
                 val_errors=tuple(val),
                 val_images=some["images"]["val"],
                 seeds=tuple(value["seed"] for value in finals.values()),
@@ -243,6 +289,8 @@ def _members(
                 exported_seed=finals[export["repeat"]]["seed"] if export else None,
                 exported_test_error=tests.get(export["repeat"], {}).get("error") if export else None,
                 reward=reward,
+                device_ms=measured.device_ms(arch_id),
+                values=measured.values(by_id[arch_id], val),
             )
         )
     return tuple(members)

@@ -32,5 +32,6 @@ SEARCH = Component(
         CREATE TRIGGER event_never_goes BEFORE DELETE ON event
         BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
         """,
+        "ALTER TABLE study ADD COLUMN kind TEXT NOT NULL DEFAULT 'search';",
     ),
 )

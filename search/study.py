@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from latency.on_device import COMPONENTS, OnDevice
+from latency.on_device import COMPONENTS
 from latency.table import LatencyTable
 from mnas.config import StudyConfig, make_config, merge_for_resume
 from mnas.errors import StudyError
@@ -26,12 +26,14 @@ from search.data.registry import open_dataset
 from search.driver import Driver
 from search.events import EventLog
 from search.executors.executor import Executor
-from search.finalists import choose_finalists, export_finalists, measure_finalists, train_finalists
+from search.final_values import INT8_NOTICE
+from search.finalists import choose_finalists, export_finalists, measure_on_devices, train_finalists
 from search.goal import Goal
+from search.outlook import Outlook
 from search.preparation import prepare, require_same_data
 from search.ranking import Ranking
 from search.recommend import read_test, recommend
-from search.result import StudyResult, load_result, study_row
+from search.result import StudyResult, load_result, require_search, study_row
 from search.schema import SEARCH
 from search.study_space import keep_space, study_space
 
@@ -105,7 +107,8 @@ class Study:
         """
         if not study_id:
             unfinished = store.query(
-                "SELECT study_id FROM study WHERE status = 'running' ORDER BY created_at_utc DESC, rowid DESC LIMIT 1"
+                "SELECT study_id FROM study WHERE status = 'running' AND kind = 'search' "
+                "ORDER BY created_at_utc DESC, rowid DESC LIMIT 1"
             )
             if not unfinished:
                 raise StudyError(
@@ -117,6 +120,7 @@ class Study:
                 )
             study_id = unfinished[0]["study_id"]
         row = study_row(store, study_id)
+        require_search(row)
         stored = make_config(json.loads(row["config_json"]))
         config = merge_for_resume(stored, asked)
         _require_running(row)
@@ -160,17 +164,16 @@ class Study:
             if config.data == "digits":
                 context.log.append("notice", {"text": DIGITS_NOTICE}, "digits")
                 reporter.warn(DIGITS_NOTICE)
-            table, goal = prepare(context)
-            finalists = _finalists(context, table, goal)
+            if config.dtype == "int8":
+                context.log.append("notice", {"text": INT8_NOTICE}, "int8")
+            outlook, goal = prepare(context)
+            finalists = _finalists(context, outlook, goal)
             train_finalists(context, finalists)
             exported = export_finalists(context, finalists)
-            if context.log.payload("measured") is None:
-                with OnDevice(config.device, self.store) as device:
-                    table.require_fit(device.info, allow_foreign=config.allow_foreign_lut)
-                    measure_finalists(context, device, exported)
+            measure_on_devices(context, outlook, finalists, exported)
             recommend(context, finalists, goal)
             read_test(context, finalists)
-            return self._finish(context, table, on_result)
+            return self._finish(context, outlook.tables[0], on_result)
 
     def _begin(self) -> None:
         """Keep the configuration, now that nobody else drives, if the study may still go on."""
@@ -213,12 +216,12 @@ def _require_running(row: Mapping[str, Any]) -> None:
         )
 
 
-def _finalists(context: StudyContext, table: LatencyTable, goal: Goal) -> list[Candidate]:
+def _finalists(context: StudyContext, outlook: Outlook, goal: Goal) -> list[Candidate]:
     """Search and choose the finalists; once they are chosen, budget and patience no longer matter."""
     known = context.log.payload("finalists")
     if known is not None:
         evaluated = context.log.payloads("evaluated")
         return [Candidate.from_json(evaluated[arch_id]) for arch_id in known["members"]]
-    chosen = choose_finalists(Ranking(context, table, goal).run(), context.config.finalists, goal)
+    chosen = choose_finalists(Ranking(context, outlook, goal).run(), context.config.finalists, goal)
     context.log.append("finalists", {"members": [candidate.arch_id for candidate in chosen]})
     return chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ os.environ["MNAS_ADB"] = "none"
 pytest_plugins = ["software_phone.fixtures"]
 
 _NO_DATA = "MNAS_TEST_DATA is not set: this test did not run"
+_NO_RAY = "ray is not installed: this test did not run; make test-ray runs it"
 
 # The same examples on every run and machine; `HYPOTHESIS_PROFILE=explore` looks for new ones.
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -37,13 +39,22 @@ def test_data() -> Path:
     return Path(folder)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs Ray where there is none."""
+    if find_spec("ray") is None:
+        for item in items:
+            if item.get_closest_marker("ray"):
+                item.add_marker(pytest.mark.skip(reason=_NO_RAY))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the tests that were skipped for want of test data, which ``-q`` would pass over."""
-    skipped = [report for report in terminalreporter.getreports("skipped") if _NO_DATA in str(report.longrepr)]
-    if skipped:
-        terminalreporter.write_line(f"WARNING: {len(skipped)} tests did not run: {_NO_DATA}", yellow=True, bold=True)
-        for report in skipped:
-            terminalreporter.write_line(f"  {report.nodeid}")
+    """Name the tests that were skipped for want of something, which ``-q`` would pass over."""
+    for reason in (_NO_DATA, _NO_RAY):
+        skipped = [report for report in terminalreporter.getreports("skipped") if reason in str(report.longrepr)]
+        if skipped:
+            terminalreporter.write_line(f"WARNING: {len(skipped)} tests did not run: {reason}", yellow=True, bold=True)
+            for report in skipped:
+                terminalreporter.write_line(f"  {report.nodeid}")
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,8 @@ class Campaign:
         self._phone, self._runner, self._cpu_mask, self._heat = phone, runner, cpu_mask, heat
         self._silence_s = silence_s
         self._pin_failures = self._kills = 0
-        self._must_cool = heat.is_hot(phone.facts.thermal)
+        # A cap from before may come of heat, though nothing throttles by now; on a cool phone this costs one look.
+        self._must_cool = heat.is_hot(phone.facts.thermal) or phone.is_capped
         self._restarts: dict[int, int] = {}
         self._losses: dict[int, int] = {}
         self.lowest_khz: int | None = None

@@ -139,6 +139,15 @@ class HeldPhone:
         caps = {cpu: (self._best_khz.get(cpu, now), highest) for cpu, (now, highest) in self.facts.caps.items()}
         return replace(self.facts, caps=caps)
 
+    @property
+    def is_capped(self) -> bool:
+        """Cores are held below the hardware's clock, and not by the fixed performance that was set."""
+        return bool(self.facts.capped_cpus) and not self._has_fixed_performance
+
+    @property
+    def _has_fixed_performance(self) -> bool:
+        return any(one.name == FIXED_PERFORMANCE.name and one.is_done for one in self.settings)
+
     def tell(self, state: PhoneState, what: str = "") -> None:
         """Tell other processes what is done with the phone; see `devices.adb.activity`."""
         if self._telling:
@@ -258,7 +267,7 @@ class HeldPhone:
         """Set the controls and read the phone again."""
         self.settings = self._controls.apply(self._wanted, is_root=self.facts.root)
         # Fixed performance holds the clocks below their peak: its own bound is what a cap is told from.
-        if any(one.name == FIXED_PERFORMANCE.name and one.is_done for one in self.settings):
+        if self._has_fixed_performance:
             self._best_khz.clear()
         self.refresh()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ class Tidying:
         settings: Settings that were put back; with a plan those that would be.
         was_quarantined: It was in quarantine.
         error: Why not everything could be done, or "".
+        is_simulated: It is a software phone.
     """
 
     serial: str
@@ -42,6 +43,7 @@ class Tidying:
     settings: tuple[Outcome, ...] = ()
     was_quarantined: bool = False
     error: str = ""
+    is_simulated: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON for this machine's eyes: it holds the serial."""
@@ -70,11 +72,13 @@ def tidy_phone(
     try:
         _check_usable(phone)
         if plan:
-            return _plan(link, phone, folder, work_dir, variable)
-        with lease_phone(phone.serialno, what="mnas devices clean", folder=folder):
-            return _tidy(link, phone, folder, work_dir, variable)
+            done = _plan(link, phone, folder, work_dir, variable)
+        else:
+            with lease_phone(phone.serialno, what="mnas devices clean", folder=folder):
+                done = _tidy(link, phone, folder, work_dir, variable)
     except DeviceError as error:
-        return Tidying(link.serial, plan, error=str(error))
+        done = Tidying(link.serial, plan, error=str(error))
+    return replace(done, is_simulated=phone.facts is not None and phone.facts.is_simulated)
 
 
 def _check_usable(phone: Phone) -> None:

@@ -9,7 +9,7 @@ Source: litert/tools/benchmark_litert_model.{h,cc} and benchmark_litert_model_ma
 from __future__ import annotations
 
 from devices.profiling.profile import OpTime
-from devices.runners.benchmark_output import Wording, read_benchmark
+from devices.runners.benchmark_output import PEAK_MEMORY_FLAG, Wording, read_benchmark
 from devices.runners.delegation import Delegation
 from devices.runners.launch import LaunchRequest, LaunchResult
 from devices.runners.op_table import read_op_table
@@ -44,7 +44,7 @@ class LitertBenchmark:
         if request.per_op:
             flags.append("--use_profiler=true")
         if request.peak_memory:
-            flags.append("--report_peak_memory_footprint=true")
+            flags.append(PEAK_MEMORY_FLAG)
         return [runner_path, *loop_flags(request), *flags]
 
     def read(self, request: LaunchRequest, rc: int, stdout: str, stderr: str, output: str = "") -> LaunchResult:

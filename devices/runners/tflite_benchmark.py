@@ -6,7 +6,7 @@ Source: tensorflow/lite/tools/benchmark of TensorFlow 1.12 to 2.20, tflite/tools
 from __future__ import annotations
 
 from devices.profiling.profile import OpTime
-from devices.runners.benchmark_output import Wording, read_benchmark
+from devices.runners.benchmark_output import PEAK_MEMORY_FLAG, Wording, read_benchmark
 from devices.runners.delegation import Delegation
 from devices.runners.launch import MAX_SECONDS, LaunchRequest, LaunchResult
 from devices.runners.op_table import read_op_table
@@ -47,7 +47,7 @@ class TfliteBenchmark:
         if request.per_op:
             flags += ["--enable_op_profiling=true", f"--max_profiling_buffer_entries={_MAX_PROFILE_EVENTS}"]
         if request.peak_memory:
-            flags.append("--report_peak_memory_footprint=true")
+            flags.append(PEAK_MEMORY_FLAG)
         return [runner_path, *flags]
 
     def read(self, request: LaunchRequest, rc: int, stdout: str, stderr: str, output: str = "") -> LaunchResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mnas.cli import arch, bench, data, devices, doctor, export, lut, report, runner, runs, search, study
+from mnas.cli import arch, bench, data, devices, doctor, export, lut, report, runner, runs, search, study, worker
 
 app = typer.Typer(
     name="mnas",
@@ -19,6 +19,7 @@ app.command("search")(search.search)
 app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
+app.command("worker")(worker.worker)
 app.add_typer(lut.app, name="lut")
 app.add_typer(study.app, name="study")
 app.add_typer(runs.app, name="runs")

@@ -143,14 +143,15 @@ def tidying_result(done: Sequence[Tidying]) -> Result:
 
 
 def _tidying_row(one: Tidying) -> list[object]:
+    serial = one.serial + (" (simulated)" if one.is_simulated else "")
     if one.cleaning is None:
-        return [one.serial, "", "", "", "", "", one.error]
+        return [serial, "", "", "", "", "", one.error]
     ended = _some(f"{process.pid} {process.command[:40]}" for process in one.cleaning.found)
     put_back = _some(f"{setting.name}={setting.old}" for setting in one.settings if one.is_plan or setting.is_done)
     quarantine = "lifted" if one.was_quarantined and not one.is_plan and one.cleaning.is_clean else ""
     quarantine = "would be lifted" if one.was_quarantined and one.is_plan else quarantine
     size = "" if one.cleaning.size_kib is None else one.cleaning.size_kib
-    return [one.serial, ended, len(one.cleaning.files), size, put_back, quarantine, one.error]
+    return [serial, ended, len(one.cleaning.files), size, put_back, quarantine, one.error]
 
 
 def _some(texts: Iterable[str], most: int = 5) -> str:

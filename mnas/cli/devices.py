@@ -117,6 +117,13 @@ def calibrate(
             opened.close()
     if not ready.was_calibrated_now:
         say("the device has nominals already; --replace measures them anew")
+    if ready.heat:
+        say(f"warning: measured while hot; let it cool down and use --replace: {'; '.join(ready.heat)}")
     columns = ("reference", "nominal ms", "measured at")
     rows = [[nominal.name, nominal.nominal_ms, nominal.measured_at_utc] for nominal in ready.nominals.values()]
-    emit(Result(columns, rows, title=f"nominals of {opened.info.device_key[:12]}"), output_format, output)
+    mark = {"is_simulated": opened.info.is_simulated}
+    records = [{**dict(zip(columns, row, strict=True)), **mark} for row in rows]
+    if opened.info.is_simulated:
+        rows = [[f"{name} (simulated)", *others] for name, *others in rows]
+    title = f"nominals of {opened.info.device_key[:12]}"
+    emit(Result(columns, rows, {**mark, "rows": records}, title, records=records), output_format, output)

@@ -47,6 +47,7 @@ def build(
     validation: Annotated[
         int | None, typer.Option("--validation", min=2, help="Other networks to validate on (12; 8).")
     ] = None,
+    dtype: Annotated[str, typer.Option("--dtype", help="Of the networks: float32 or int8.")] = "float32",
     anew: Annotated[bool, typer.Option("--anew", help="Start a new table even if this one is there.")] = False,
     adb: AdbOption = "",
     plan: PlanOption = False,
@@ -75,10 +76,15 @@ def build(
     use_adb(adb)
     if mode not in ("accurate", "fast"):
         raise ConfigError("CFG01", "no such mode of a table", value=mode, why="known are accurate, fast", fix="use one")
+    if dtype not in ("float32", "int8"):
+        raise ConfigError(
+            "CFG01", "no such dtype of a table", value=dtype, why="known are float32, int8", fix="use one"
+        )
     devices = device or ["host:ort"]
     settings = lut_settings("fast" if mode == "fast" else "accurate", rounds, calibration, validation, devices[0])
     preset = preset or ("" if is_space_file(space) else "imagenet")
-    todo, folder = LutPlan(chosen_space(space, preset, tuple(resolution or ())), settings), output_folder(out)
+    chosen = chosen_space(space, preset, tuple(resolution or ()))
+    todo, folder = LutPlan(chosen, settings, "int8" if dtype == "int8" else "float32"), output_folder(out)
     if plan:
         emit(plan_result(todo, devices, folder), output_format, output)
         return

@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from mnas.cli.options import FileOption, FormatOption, OutOption, output_folder
-from mnas.cli.output import Format, Result, emit
+from mnas.cli import study_run, study_top
+from mnas.cli.options import FileOption, FormatOption, OutOption, QuietOption, output_folder
+from mnas.cli.output import Format, emit, say
 
-app = typer.Typer(help="List and show studies.", no_args_is_help=True)
+app = typer.Typer(help="List, show, compare and export studies; run some on a table of networks.", no_args_is_help=True)
+app.command("run")(study_run.run)
+app.command("export")(study_top.export)
 
 
 @app.command("list")
 def list_studies(out: OutOption = None, output_format: FormatOption = Format.table, output: FileOption = None) -> None:
-    """List the studies of the output folder, newest first."""
+    """List the studies of the output folder, newest first: running, interrupted, finished or refused."""
+    from mnas.cli.study_list import list_result
     from mnas.store import FILE_NAME, Store
     from search.schema import SEARCH
 
     with Store(output_folder(out) / FILE_NAME, (SEARCH,), must_exist=True) as store:
-        rows = store.query(
-            "SELECT study_id, created_at_utc, status, (SELECT count(*) FROM event e WHERE e.study_id = s.study_id AND "
-            "e.kind = 'evaluated') AS evaluations FROM study s ORDER BY created_at_utc DESC, rowid DESC"
-        )
-    columns = ("study_id", "created_at_utc", "status", "evaluations")
-    emit(Result(columns, [[row[name] for name in columns] for row in rows], title="studies"), output_format, output)
+        emit(list_result(store), output_format, output)
+
+
+@app.command()
+def compare(
+    study_ids: Annotated[
+        list[str] | None, typer.Argument(help="Studies; without, all finished ones on what the newest is on.")
+    ] = None,
+    at: Annotated[int | None, typer.Option("--at", min=1, help="Judge after so many evaluations.")] = None,
+    out: OutOption = None,
+    output_format: FormatOption = Format.table,
+    output: FileOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Set methods beside each other: hypervolume over evaluations, intervals over seeds, p-values; and a page of it."""
+    from mnas.cli.study_comparison import comparison_result, write_comparison
+    from mnas.store import FILE_NAME, Store
+    from search.comparison import compare as compare_curves
+    from search.schema import SEARCH
+    from search.study_curves import read_curves
+
+    folder = output_folder(out)
+    with Store(folder / FILE_NAME, (SEARCH,), must_exist=True) as store:
+        found = compare_curves(read_curves(store, study_ids or ()), at)
+    emit(comparison_result(found), output_format, output)
+    say(f"page:    {write_comparison(found, folder)}", quiet=quiet)
 
 
 @app.command()
@@ -36,18 +61,19 @@ def show(
     output: FileOption = None,
 ) -> None:
     """Show the front of a study, or all its candidates with the reasons of those that failed."""
-    from mnas.cli.study_view import front_result, study_document
-    from search.result import load_result
+    from mnas.cli.study_list import status_text
+    from mnas.cli.study_view import candidates_result, front_result
+    from search.result import load_result, study_row
     from search.study import open_store
 
     with open_store(output_folder(out), must_exist=True) as store:
-        result = load_result(store, study_id)
-    if not candidates:
-        emit(front_result(result), output_format, output)
-        return
-    columns = ("number", "network", "generation", "predicted ms", "rank-val error", "reward", "status", "reason")
-    rows = [
-        [c.number, c.arch_id[:12], c.generation, c.predicted_ms, c.error, c.reward, c.status, c.reason]
-        for c in result.candidates
-    ]
-    emit(Result(columns, rows, study_document(result), result.study_id), output_format, output)
+        row = study_row(store, study_id)
+        if row["kind"] == "table":
+            from mnas.cli.study_table_view import tabular_result
+            from search.tabular_result import load_tabular
+
+            shown = tabular_result(load_tabular(store, row), status_text(row), every=candidates)
+        else:
+            result = replace(load_result(store, row["study_id"]), status=status_text(row))
+            shown = candidates_result(result) if candidates else front_result(result)
+    emit(shown, output_format, output)

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnas.cli.study_view import front_result, notes_of
+from mnas.cli.study_changes import changes_parts
+from mnas.cli.study_view import front_result, further_columns, notes_of
+from mnas.constraint import figure_text
 from mnas.jsonio import write_text_atomic
+from mnas.objectives import UNITS, is_reward
 from mnas.report.page import Cell, Figure, KeyValues, Link, Paragraph, Part, RowClass, Section, Table, render_page
 from mnas.report.svg import Axes, Series, scatter
 
 if TYPE_CHECKING:
     from latency.table import LatencyTable
     from mnas.store import Store
+    from search.candidate import Candidate
     from search.result import FrontMember, StudyResult
 
 
@@ -29,7 +33,7 @@ def write_report(store: Store, result: StudyResult, out: Path) -> Path:
     table = load_table(store, result.lut_id) if result.lut_id else None
     networks = store.query("SELECT * FROM lut_network WHERE lut_id = ?", (result.lut_id or "",))
     page = render_page(
-        f"Pareto front of {result.config.data} on {result.config.device}",
+        f"Pareto front of {result.config.data} on {' and '.join(result.config.devices)}",
         [
             Section("Front", _front_parts(result)),
             Section("Search", _search_parts(result)),
@@ -62,17 +66,17 @@ def _front_series(result: StudyResult) -> list[Series]:
     ]
     return [
         Series(
-            "candidates, short training, predicted ms",
-            [candidate.predicted_ms for candidate in done],
+            f"candidates, short training, {_ranked_by(result)} ms",
+            [candidate.latency_ms for candidate in done],
             [1 - candidate.error for candidate in done if candidate.error is not None],
             style="muted",
-            labels=[f"{c.arch_id[:12]}: {c.predicted_ms:.4g} ms, generation {c.generation}" for c in done],
+            labels=[f"{c.arch_id[:12]}: {c.latency_ms:.4g} ms{_others(c)}, generation {c.generation}" for c in done],
         ),
         Series(
-            "front by val accuracy and measured ms",
+            f"front by {_front_words(result)}",
             [member.measured_ms for member in best],
             [1 - (member.val_error or 0.0) for member in best],
-            style="steps",
+            style="steps" if is_reward(result.config.sought) else "hollow",
         ),
         Series(
             "finalists, longer training, measured ms",
@@ -85,6 +89,23 @@ def _front_series(result: StudyResult) -> list[Series]:
             ties=ties,
         ),
     ]
+
+
+def _ranked_by(result: StudyResult) -> str:
+    """Return where the latency comes from that candidates were ranked by."""
+    is_measured = any(one.key == "latency" and one.source == "measured" for one in result.config.sought)
+    return "measured" if is_measured else "predicted"
+
+
+def _front_words(result: StudyResult) -> str:
+    others = [one.key for one in result.config.sought if one.key not in ("error", "latency")]
+    return ", ".join(["val accuracy", *others]) + " and measured ms" if others else "val accuracy and measured ms"
+
+
+def _others(candidate: Candidate) -> str:
+    """Return the objectives beside error and latency in words."""
+    values = [one for one in candidate.values if one.key not in ("error", "latency") and one.value is not None]
+    return "".join(f", {one.key} {figure_text(one.value)}" for one in values if one.value is not None)
 
 
 def _front_parts(result: StudyResult) -> list[Part]:
@@ -103,7 +124,7 @@ def _front_parts(result: StudyResult) -> list[Part]:
 
 
 def _members_table(result: StudyResult) -> Table:
-    shown = front_result(result)
+    shown, further = front_result(result), further_columns(result)
     rows: list[list[Cell]] = []
     for member, row in zip(result.members, shown.rows, strict=True):
         name: Cell = Link(member.arch_id[:12], f"../{member.export}/card.md") if member.export else member.arch_id[:12]
@@ -116,20 +137,29 @@ def _members_table(result: StudyResult) -> Table:
     return Table(
         list(shown.columns),
         rows,
-        align="lrrrrrrl",
-        formats=["", ".4f", ".4f", ".4f", ".2f", ".2f", ".4f", ""],
+        align=f"lrrrrrr{'r' * len(further)}l",
+        formats=["", ".4f", ".4f", ".4f", ".2f", ".2f", ".4f", *(_format(name) for name in further), ""],
         row_ids=[member.arch_id[:12] for member in result.members],
         row_classes=classes,
-        caption="Finalists, fastest first. Grey ones are dominated by val accuracy and measured latency.",
+        caption=f"Finalists, fastest first. Grey ones are dominated by {_front_words(result)}.",
     )
+
+
+def _format(column: str) -> str:
+    return ".4f" if column.endswith(" ms") else ",.0f"
 
 
 def _search_parts(result: StudyResult) -> list[Part]:
     evaluations = [generation["evaluations"] for generation in result.generations]
     volume = [generation["hypervolume"] for generation in result.generations]
-    point = result.goal.reference_point if result.goal else None
     caption = "Volume dominated by the candidates so far"
-    caption += f", reference point: error {point[0]:.2f}, {point[1]:.4g} ms." if point else "."
+    if result.goal:
+        pairs = zip(result.config.sought, result.goal.reference_point, strict=True)
+        point = ", ".join(
+            f"{one.key} {figure_text(one.minimised(value))} {UNITS[one.name]}".strip() for one, value in pairs
+        )
+        caption += f", reference point: {point}"
+    caption += "."
     figure = scatter(
         [Series(result.config.algorithm, evaluations, volume, style="line")],
         Axes("evaluations", "hypervolume", height=300),
@@ -209,7 +239,8 @@ def _session_parts(result: StudyResult) -> list[Part]:
         ("rounds", session["protocol"]["rounds"]),
         ("load average before, after", f"{_load(session['conditions_before'])}, {_load(session['conditions_after'])}"),
     ]
-    return [Figure(figure, "Exported files, measured interleaved in one session."), KeyValues(pairs)]
+    shown = Figure(figure, "Exported files, measured interleaved in one session.")
+    return [shown, *changes_parts(result), KeyValues(pairs)]
 
 
 def _load(conditions: dict[str, object]) -> str:
@@ -218,7 +249,7 @@ def _load(conditions: dict[str, object]) -> str:
 
 
 def _provenance_parts(result: StudyResult, table: LatencyTable | None) -> list[Part]:
-    pairs: list[tuple[str, Cell]] = [("study", result.study_id), ("latency table", result.lut_id)]
+    pairs: list[tuple[str, Cell]] = [("study", result.study_id), ("latency table", ", ".join(result.lut_ids) or None)]
     if table is not None:
         info = table.device
         foreign = result.foreign_lut

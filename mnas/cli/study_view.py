@@ -5,15 +5,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mnas.cli.output import Result
+from mnas.cli.study_changes import changes_note
 
 if TYPE_CHECKING:
-    from search.result import StudyResult
+    from search.result import FrontMember, StudyResult
 
-_COLUMNS = ("network", "predicted ms", "measured ms", "+- ms", "val top-1 %", "test top-1 %", "reward", "mark")
+_COLUMNS = ("network", "predicted ms", "measured ms", "+- ms", "val top-1 %", "test top-1 %", "reward")
 
 
 def _percent(error: float | None) -> float | None:
     return None if error is None else round(100 * (1 - error), 2)
+
+
+def further_columns(result: StudyResult) -> tuple[str, ...]:
+    """Return the columns that a study has beside those of every study: other objectives, and several devices."""
+    keys = [one.key for one in result.config.sought if one.key not in ("error", "latency")]
+    others = [key for key in keys if not key.startswith("latency@")]
+    devices = result.config.devices if result.config.other_devices else ()
+    return (*others, *(f"{spec} ms" for spec in devices))
+
+
+def _further(result: StudyResult, member: FrontMember) -> list[object]:
+    """Return what stands in `further_columns`."""
+    known = {one.key: one.value for one in member.values}
+    names = further_columns(result)
+    devices = len(result.config.devices) if result.config.other_devices else 0
+    measured = member.device_ms if devices else ()
+    counted: list[object] = [known.get(name) for name in names[: len(names) - devices]]
+    return [*counted, *(None if ms is None else round(ms, 4) for ms in measured)]
 
 
 def front_result(result: StudyResult) -> Result:
@@ -36,20 +55,26 @@ def front_result(result: StudyResult) -> Result:
                 _percent(member.val_error),
                 _percent(member.test_error),
                 round(member.reward, 4) if member.reward is not None else None,
+                *_further(result, member),
                 ", ".join(marks),
             ]
         )
     title = f"{result.study_id} ({result.status})"
     if result.foreign_lut:
         title += f", predicted by a FOREIGN table of {result.foreign_lut.device}"
-    return Result(_COLUMNS, rows, study_document(result), title, notes_of(result))
+    columns = (*_COLUMNS, *further_columns(result), "mark")
+    return Result(columns, rows, study_document(result), title, notes_of(result))
 
 
 def notes_of(result: StudyResult) -> list[str]:
     """Return what a reader of a study's numbers must know."""
     notes = []
     if result.goal:
-        notes.append(f"target {result.goal.target_ms:.4g} ms ({result.goal.target_source})")
+        sure = f", kept to with a probability of {result.goal.confidence:g}" if result.goal.confidence else ""
+        notes.append(f"target {result.goal.target_ms:.4g} ms ({result.goal.target_source}{sure})")
+    if result.config.other_devices:
+        how = "the worst of" if result.config.combine == "worst" else "the weighted geometric mean of"
+        notes.append(f"latency is {how} {' and '.join(result.config.devices)}")
     if result.seed_noise is not None:
         notes.append(
             f"seed noise of one training: {100 * result.seed_noise:.2f} points of val accuracy; networks that tie "
@@ -58,13 +83,24 @@ def notes_of(result: StudyResult) -> list[str]:
     measured = [member.measured_ms for member in result.members if member.measured_ms is not None]
     if result.goal and measured and result.best_under_target is None:
         notes.append(f"no finalist meets the target; the fastest takes {min(measured):.4g} ms")
-    if result.session and result.session["verdict"] != "ok":
-        why = "; ".join(result.session["reasons"])
-        notes.append(f"the measuring session is {result.session['verdict']}: {why}")
+    notes += [note] if (note := changes_note(result)) else []
+    for session in result.sessions:
+        if session["verdict"] != "ok":
+            notes.append(f"the measuring session is {session['verdict']}: {'; '.join(session['reasons'])}")
     if any(member.test_errors for member in result.members):
         notes.append("test was read after the choice was made and chose nothing")
     notes.append("no accuracy audit stands behind this front")
     return [*notes, *result.notices]
+
+
+def candidates_result(result: StudyResult) -> Result:
+    """Return every candidate in ask order, with the reasons of those that failed."""
+    columns = ("number", "network", "generation", "predicted ms", "rank-val error", "reward", "status", "reason")
+    rows = [
+        [c.number, c.arch_id[:12], c.generation, c.predicted_ms, c.error, c.reward, c.status, c.reason]
+        for c in result.candidates
+    ]
+    return Result(columns, rows, study_document(result), result.study_id)
 
 
 def study_document(result: StudyResult) -> dict[str, Any]:
@@ -76,6 +112,7 @@ def study_document(result: StudyResult) -> dict[str, Any]:
         "config": result.config.model_dump(),
         "versions": result.versions,
         "lut_id": result.lut_id,
+        "lut_ids": list(result.lut_ids),
         "foreign_lut": result.foreign_lut.to_json() if result.foreign_lut else None,
         "goal": result.goal.to_json() if result.goal else None,
         "seed_noise": result.seed_noise,
@@ -83,5 +120,6 @@ def study_document(result: StudyResult) -> dict[str, Any]:
         "front": result.front_json(),
         "candidates": [candidate.to_json() for candidate in result.candidates],
         "session": result.session,
+        "sessions": list(result.sessions),
         "notices": list(result.notices),
     }

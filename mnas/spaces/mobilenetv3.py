@@ -91,4 +91,15 @@ DIGITS = mobilenetv3(
     resolutions_px=(8, 12, 16),
     widths=(0.5, 1.0),
 )
-PRESETS = {"fashion": FASHION, "digits": DIGITS, "imagenet": IMAGENET}
+CIFAR10 = mobilenetv3(
+    "cifar10",
+    ((16, 1, "relu"), (24, 2, "relu"), (40, 2, "hswish")),
+    layer=_SMALL,
+    stem_stride=1,
+    head_conv=128,
+    in_channels=3,
+    classes=10,
+    resolutions_px=(16, 20, 24, 32),
+    widths=(0.5, 1.0),
+)
+PRESETS = {"fashion": FASHION, "digits": DIGITS, "cifar10": CIFAR10, "imagenet": IMAGENET}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mnas.errors import SpaceError
@@ -18,13 +20,16 @@ FAMILIES: dict[str, dict[str, SpaceDefinition]] = {
     "lightweight": lightweight.PRESETS,
 }
 
+_FITTED = re.compile(r"(?P<preset>[a-z0-9]+)-(?P<channels>[13])x(?P<classes>[1-9][0-9]{0,4})$")
+
 
 def open_space(family: str, preset: str, resolutions_px: tuple[int, ...] = ()) -> StagedSpace:
     """Return a search space by name.
 
     Args:
         family: One of `FAMILIES`.
-        preset: ``fashion``, ``digits`` or ``imagenet``.
+        preset: ``fashion``, ``digits``, ``cifar10`` or ``imagenet``, as they are or with other channels and classes:
+            ``cifar10-3x37`` is for RGB images of 37 classes.
         resolutions_px: Keep only these of the preset's resolutions; all of them when empty.
 
     Raises:
@@ -33,9 +38,39 @@ def open_space(family: str, preset: str, resolutions_px: tuple[int, ...] = ()) -
     if family not in FAMILIES:
         raise _unknown("no such search space", family, [*FAMILIES, "a .toml file"])
     presets = FAMILIES[family]
-    if preset not in presets:
+    definition = presets.get(preset) or _with_other_ends(presets, preset)
+    if definition is None:
         raise _unknown(f"{family} has no such preset", preset, presets)
-    return StagedSpace(with_resolutions(presets[preset], resolutions_px))
+    return StagedSpace(with_resolutions(definition, resolutions_px))
+
+
+def fitted_preset(family: str, data: str, channels: int, classes: int, px: int) -> str:
+    """Return the preset of a family that networks for a data set are best taken from.
+
+    Args:
+        family: One of `FAMILIES`; of another the data set's name comes back.
+        data: Name of the data set; a preset of the same name is taken as it is.
+        channels: Of its images.
+        classes: How many it has.
+        px: Side of its images; the preset whose largest resolution is nearest is taken.
+    """
+    presets = FAMILIES.get(family, {})
+    if not presets or data in presets:
+        return data
+    best = min(presets, key=lambda name: abs(math.log(max(presets[name].resolutions_px) / px)))
+    fits = (presets[best].in_channels, presets[best].classes) == (channels, classes)
+    return best if fits else f"{best}-{channels}x{classes}"
+
+
+def _with_other_ends(presets: Mapping[str, SpaceDefinition], preset: str) -> SpaceDefinition | None:
+    """Return a preset with the channels and classes that its name carries, or None."""
+    found = _FITTED.match(preset)
+    if found is None or found["preset"] not in presets:
+        return None
+    definition = presets[found["preset"]]
+    ends = {"in_channels": int(found["channels"]), "classes": int(found["classes"])}
+    name = f"{definition.name}-{found['channels']}x{found['classes']}"
+    return SpaceDefinition.model_validate({**definition.model_dump(), **ends, "name": name})
 
 
 def chosen_space(space: str, preset: str, resolutions_px: tuple[int, ...] = ()) -> StagedSpace:

@@ -20,11 +20,12 @@ class AccuracyEstimate:
         split: What it was taken on.
         images: Images of it.
         repeats: Independent trainings.
-        std: Sample standard deviation of the error over the repeats; None for a single one.
+        std: Sample standard deviation of the error over the repeats; None for one, unless its trainer told it.
         cost_s: CPU seconds of all repeats.
         fidelity: Key of how it was taken; only equal ones compare.
         seeds: One for each repeat.
         source: Name of the estimator.
+        note: What a person should know of how it came about, or "".
     """
 
     error: float
@@ -37,6 +38,7 @@ class AccuracyEstimate:
     fidelity: str
     seeds: tuple[int, ...]
     source: str
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return its fields; seeds are texts, for they exceed what JSON readers hold exactly."""
@@ -51,6 +53,7 @@ class AccuracyEstimate:
             "fidelity": self.fidelity,
             "seeds": [str(seed) for seed in self.seeds],
             "source": self.source,
+            "note": self.note,
         }
 
     @classmethod

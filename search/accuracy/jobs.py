@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Any
 
 from mnas.architecture import Architecture
 from mnas.errors import TrainingError
+from mnas.modules import LayerModule
 from mnas.seeding import derive_seed
 from search.data.dataset import Dataset
 from search.data.registry import open_dataset
 from search.executors.executor import Job, Outcome
+from search.executors.files import file_for_caller
+from search.training.curve import CurveRecorder
+from search.training.reduction import reduced
 from search.training.schedule import TrainingSchedule
-from search.training.trainer import Evaluation, evaluate, train_network
+from search.training.trainer import Evaluation, TrainedNetwork, evaluate, train_network
 from search.training.weights_file import load_weights, save_weights
 
 
@@ -32,6 +37,9 @@ class TrainingJob:
         repeat: 0 for the first training of this network, 1 for the second.
         evaluate_splits: What to evaluate on after training.
         keep_weights_path: File for the trained weights; None drops them.
+        curve_points: Parts of the training after each of which the network is evaluated; 0 for no curve.
+        curve_images: Images of the first split that a point is taken on; 0 for all that the schedule evaluates.
+        checkpoint_path: File that an interrupted training goes on from; None begins anew. Not with a curve.
     """
 
     architecture_json: dict[str, Any]
@@ -42,6 +50,9 @@ class TrainingJob:
     repeat: int = 0
     evaluate_splits: tuple[str, ...] = ("rank-val",)
     keep_weights_path: str | None = None
+    curve_points: int = 0
+    curve_images: int = 0
+    checkpoint_path: str | None = None
 
     @property
     def seed(self) -> int:
@@ -67,6 +78,9 @@ class TrainingOutcome:
         seed: That the training used.
         error_message: Why there is no result; empty after success.
         diverged: Whether the loss became infinite or NaN: the network's own fault, not worth another try.
+        curve: ``[epochs done, error, loss]`` on the first split, at equal distances; the last is the final evaluation.
+            Empty unless the job asked for it.
+        note: What a person should know of it, e.g. that memory was short; else empty.
     """
 
     errors: dict[str, float] = field(default_factory=dict)
@@ -77,6 +91,8 @@ class TrainingOutcome:
     seed: int = 0
     error_message: str = ""
     diverged: bool = False
+    curve: list[list[float]] = field(default_factory=list)
+    note: str = ""
 
     @property
     def is_ok(self) -> bool:
@@ -85,8 +101,17 @@ class TrainingOutcome:
 
 
 @lru_cache(maxsize=2)
-def _dataset(name: str, folder: str | None) -> Dataset:
+def cached_dataset(name: str, folder: str | None) -> Dataset:
+    """Return a data set that this process has opened before, or opens now.
+
+    Raises:
+        DataError: It is not to be had.
+    """
     return open_dataset(name, Path(folder) if folder else None)
+
+
+IsOver = Callable[[list[list[float]]], bool]
+"""Is shown a run's curve after each new point; answers whether to stop the run there."""
 
 
 def run_training(job: TrainingJob) -> TrainingOutcome:
@@ -95,13 +120,19 @@ def run_training(job: TrainingJob) -> TrainingOutcome:
     Raises:
         DataError: The data set is not to be had, which no other network would mend.
     """
+    return watched_training(job)
+
+
+def watched_training(job: TrainingJob, is_over: IsOver | None = None) -> TrainingOutcome:
+    """Train and evaluate as `run_training`, unless the run's curve says before that it is over.
+
+    Raises:
+        DataError: The data set is not to be had.
+    """
     started = time.process_time()
-    architecture = Architecture.from_json(job.architecture_json)
-    dataset = _dataset(job.dataset_name, job.dataset_folder)
+    dataset = cached_dataset(job.dataset_name, job.dataset_folder)
     try:
-        trained = train_network(architecture, dataset, job.schedule, job.seed)
-        px = architecture.input_shape_chw[1]
-        found = {s: evaluate(trained.module, dataset, s, px, job.schedule.eval_images) for s in job.evaluate_splits}
+        found, trained, curve = _trained(job, dataset, is_over)
     except TrainingError as error:
         return TrainingOutcome(
             cost_s=time.process_time() - started,
@@ -109,8 +140,6 @@ def run_training(job: TrainingJob) -> TrainingOutcome:
             error_message=str(error),
             diverged=error.code == "TRN01",
         )
-    if job.keep_weights_path is not None:
-        save_weights(trained.module, Path(job.keep_weights_path))
     return TrainingOutcome(
         errors={split: one.error for split, one in found.items()},
         losses={split: one.loss for split, one in found.items()},
@@ -118,6 +147,38 @@ def run_training(job: TrainingJob) -> TrainingOutcome:
         train_loss=trained.train_loss,
         cost_s=time.process_time() - started,
         seed=job.seed,
+        curve=curve,
+        note=_memory_note(job, trained.batch_parts),
+    )
+
+
+def _trained(
+    job: TrainingJob, dataset: Dataset, is_over: IsOver | None
+) -> tuple[dict[str, Evaluation], TrainedNetwork, list[list[float]]]:
+    """Return evaluations by split, the trained network and the curve."""
+    network = reduced(Architecture.from_json(job.architecture_json), job.schedule)
+    px, first = network.input_shape_chw[1], job.evaluate_splits[0]
+    recorder = CurveRecorder(dataset, job.schedule, first, px, job.curve_points, job.curve_images)
+
+    def watch(done: int, steps: int, module: LayerModule) -> bool:
+        return recorder(done, steps, module) and is_over is not None and is_over(recorder.found)
+
+    # The points of a curve are not in the checkpoint, so a curve is taken of whole trainings.
+    kept = Path(job.checkpoint_path) if job.checkpoint_path and not job.curve_points else None
+    trained = train_network(network, dataset, job.schedule, job.seed, watch if job.curve_points else None, kept)
+    found = {s: evaluate(trained.module, dataset, s, px, job.schedule.eval_images) for s in job.evaluate_splits}
+    if job.keep_weights_path is not None:
+        with file_for_caller(Path(job.keep_weights_path)) as path:
+            save_weights(trained.module, path)
+    end = [trained.images_seen / trained.images_an_epoch, found[first].error, found[first].loss]
+    return found, trained, [*recorder.found, end] if job.curve_points else []
+
+
+def _memory_note(job: TrainingJob, parts: int) -> str:
+    """Return what is told of a training whose batches had to be parted."""
+    size = job.schedule.batch_size
+    return (
+        f"memory was too small for batches of {size}: they were computed {size // parts} at a time" if parts > 1 else ""
     )
 
 
@@ -170,7 +231,7 @@ class EvaluationJob:
 
     def as_job(self) -> Job:
         """Return it as an executor takes it."""
-        return Job(run_evaluation, (self,))
+        return Job(run_evaluation, (self,), is_local=True)
 
 
 def run_evaluation(job: EvaluationJob) -> Evaluation:
@@ -181,5 +242,5 @@ def run_evaluation(job: EvaluationJob) -> Evaluation:
     """
     architecture = Architecture.from_json(job.architecture_json)
     module = load_weights(architecture, Path(job.weights_path))
-    dataset = _dataset(job.dataset_name, job.dataset_folder)
+    dataset = cached_dataset(job.dataset_name, job.dataset_folder)
     return evaluate(module, dataset, job.split, architecture.input_shape_chw[1], job.eval_images)

@@ -94,4 +94,5 @@ class ProxyTraining:
             fidelity=self.fidelity,
             seeds=tuple(one.seed for one in found),
             source=self.name,
+            note="; ".join(dict.fromkeys(one.note for one in found if one.note)),
         )

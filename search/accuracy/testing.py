@@ -32,7 +32,8 @@ class AccuracyEstimatorContract:
         assert estimate.split != "test" and estimate.images > 0
         assert estimate.repeats == len(estimate.seeds) or not estimate.seeds
         assert (estimate.source, estimate.fidelity) == (estimator.name, estimator.fidelity)
-        assert (estimate.std is None) == (estimate.repeats == 1)
+        assert estimate.std is None or estimate.std >= 0
+        assert estimate.repeats == 1 or estimate.std is not None
         assert AccuracyEstimate.from_json(estimate.to_json()) == estimate
 
     def test_equal_fidelities_give_equal_estimates_in_any_order(self) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ SPLITS = ("train", "rank-val", "val", "test")
 
 _SPLIT_RULE = 1
 _CACHE_ENTRIES = 12
+_CACHE_BYTES = 4 << 30
+_COUNTED_AT_ONCE = 1024
 _cache: OrderedDict[tuple[str, str, int, int], tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
 
 
@@ -39,6 +42,7 @@ class Dataset:
         mean: Per channel, of the training split with pixels in 0..1.
         std: Likewise.
         fingerprint: SHA-256 of images, labels and splits.
+        facts: What was seen of its files: ``modes``, ``sizes``, ``corrupt``, ``files``; empty where nothing is told.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
@@ -122,16 +127,59 @@ def make_dataset(
         splits[fixed_test] = SPLITS.index("test")
     order = np.argsort(hashes[:, 1], kind="stable")
     indices = {split: order[splits[order] == number] for number, split in enumerate(SPLITS)}
-    pixels = images_u8[indices["train"]].astype(np.float32) / np.float32(255)
+    mean, std = _mean_and_std(images_u8, indices["train"])
     return Dataset(
         name=name,
         images_u8=torch.from_numpy(np.ascontiguousarray(images_u8)),
         labels=torch.from_numpy(labels.astype(np.int64)),
         split_indices={split: torch.from_numpy(found.astype(np.int64)) for split, found in indices.items()},
         class_names=class_names,
-        mean=tuple(round(float(v), 6) for v in pixels.mean((0, 2, 3), dtype=np.float64)),
-        std=tuple(round(float(v), 6) for v in pixels.std((0, 2, 3), dtype=np.float64)),
+        mean=mean,
+        std=std,
         fingerprint=_fingerprint(name, images_u8, labels, splits),
+    )
+
+
+def _mean_and_std(
+    images_u8: npt.NDArray[np.uint8], chosen: npt.NDArray[np.int64]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of some images' channels, pixels in 0..1, from counts of their levels."""
+    channels = images_u8.shape[1]
+    counts = np.zeros((channels, 256), dtype=np.int64)
+    for part in np.array_split(chosen, max(1, len(chosen) // _COUNTED_AT_ONCE)):
+        pixels = images_u8[part]
+        for channel in range(channels):
+            counts[channel] += np.bincount(pixels[:, channel].ravel(), minlength=256)
+    levels, total = np.arange(256) / 255, np.maximum(counts.sum(1, keepdims=True), 1)
+    mean = (counts * levels).sum(1, keepdims=True) / total
+    std = np.sqrt((counts * (levels - mean) ** 2).sum(1) / total[:, 0])
+    # A constant channel has no scale of its own.
+    return tuple(round(float(v), 6) for v in mean[:, 0]), tuple(round(float(v), 6) or 1.0 for v in std)
+
+
+def require_usable(dataset: Dataset) -> Dataset:
+    """Return a data set that networks can be trained and compared on.
+
+    Raises:
+        DataError: ``DAT06``: it has one class, a split is empty, or there is a class that training never sees.
+    """
+    empty = [split for split in SPLITS if not dataset.size(split)]
+    seen = set(dataset.labels[dataset.indices("train")].tolist())
+    unseen = [name for label, name in enumerate(dataset.class_names) if label not in seen]
+    if dataset.classes >= 2 and not empty and not unseen:
+        return dataset
+    if dataset.classes < 2:
+        why = "it has one class, so there is nothing to tell apart"
+    elif empty:
+        why = f"no image falls into {' and '.join(empty)}"
+    else:
+        why = f"no training image is of {', '.join(unseen[:5])}"
+    raise DataError(
+        "DAT06",
+        f"networks cannot be compared on {dataset.name}",
+        value=f"{len(dataset.labels)} images in {dataset.classes} classes",
+        why=why,
+        fix="give more images of each class; a hundred are few",
     )
 
 
@@ -173,6 +221,10 @@ def tensors(dataset: Dataset, split: str, px: int, limit: int = 0) -> tuple[torc
     indices = dataset.indices(split, limit)
     images = normalised(dataset.images_u8[indices], px, dataset.mean, dataset.std)
     _cache[key] = (images, dataset.labels[indices])
-    while len(_cache) > _CACHE_ENTRIES:
+    while len(_cache) > 1 and (len(_cache) > _CACHE_ENTRIES or _cached_bytes() > _CACHE_BYTES):
         _cache.popitem(last=False)
     return _cache[key]
+
+
+def _cached_bytes() -> int:
+    return sum(images.numel() * images.element_size() for images, _ in _cache.values())

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: found on this machine, or taken from Debian's package ``dataset-fashion-mnist``.
+"""Fashion-MNIST: found on this machine, taken from Debian's package ``dataset-fashion-mnist``, or from its authors.
 
 60,000 + 10,000 grey images of 28 x 28 pixels in 10 classes. Source: Xiao et al. 2017 (arXiv 1708.07747).
 """
@@ -14,14 +14,16 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
 from mnas.errors import DataError
 from mnas.jsonio import sha256_bytes, write_bytes_atomic
 from search.data.dataset import Dataset, SplitRule, make_dataset
+from search.data.download import download
 from search.data.idx import parse_idx
+from search.data.image_cache import dataset_folder
 
 PACKAGE = "dataset-fashion-mnist"
+PAGE = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"
 PACKAGE_FOLDER = Path("usr/share/datasets/fashion-mnist")
 FILES_SHA256 = {
     "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -44,11 +46,12 @@ CLASS_NAMES = (
 )
 _RULE = SplitRule(rank_val=1 / 4, val=1 / 6)
 _TIMEOUT_S = 300
+_MOST_BYTES = 64 << 20
 
 
 def cache_folder() -> Path:
     """Return the folder in the user's cache where a fetched copy is kept."""
-    return Path(platformdirs.user_cache_dir("mnas")) / "datasets" / "fashion-mnist"
+    return dataset_folder("fashion-mnist")
 
 
 def open_fashion_mnist(folder: Path | None = None) -> Dataset:
@@ -62,11 +65,11 @@ def open_fashion_mnist(folder: Path | None = None) -> Dataset:
             Debian package's folder and the user's cache, then fetches.
 
     Raises:
-        DataError: ``DAT01``: not found and not to be had. ``DAT02``: a file is damaged.
+        DataError: ``DAT01``: not found and not to be had. ``DAT02``: a file is damaged. ``DAT15``: as `fetch`.
     """
     found = find_files(folder)
     if found is None:
-        found = fetch_package(cache_folder())
+        found = fetch(cache_folder())
     return read_fashion_mnist(found)
 
 
@@ -130,6 +133,45 @@ def _damaged(path: Path, value: str, why: str) -> DataError:
     return DataError("DAT02", f"{path} is damaged", value=value, why=why, fix="delete it and let it be fetched again")
 
 
+def fetch(target: Path, page: str = PAGE) -> Path:
+    """Take the four files from Debian's package, or where that cannot be had from the authors' page, into ``target``.
+
+    Raises:
+        DataError: ``DAT01``: neither way leads there.
+    """
+    try:
+        return fetch_package(target)
+    except DataError as failure:
+        if failure.code != "DAT01":
+            raise
+        try:
+            return fetch_files(target, page)
+        except DataError as other:
+            raise _unavailable(f"{failure.why}; {other.value}: {other.why}") from other
+
+
+def fetch_files(target: Path, page: str = PAGE) -> Path:
+    """Download the four files, check what is in them, and move them into ``target`` when all are right.
+
+    Raises:
+        DataError: ``DAT15``: a download failed. ``DAT02``: a file holds something else.
+    """
+    with tempfile.TemporaryDirectory(prefix="mnas-fetch-") as temporary:
+        work = Path(temporary)
+        for name in FILES_SHA256:
+            download(page + name, work / name, max_bytes=_MOST_BYTES)
+        return _adopt(work, target)
+
+
+def _adopt(files: Path, target: Path) -> Path:
+    """Check the four files of a folder and copy them."""
+    for name in FILES_SHA256:
+        _contents(files / name)
+    for name in FILES_SHA256:
+        write_bytes_atomic(target / name, (files / name).read_bytes())
+    return target
+
+
 def fetch_package(target: Path) -> Path:
     """Download Debian's package without installing it, check its files and move them into ``target``.
 
@@ -148,12 +190,7 @@ def fetch_package(target: Path) -> Path:
         reason = _run(["dpkg-deb", "-x", str(archives[0]), str(work / "x")], work)
         if reason:
             raise _unavailable(f"dpkg-deb: {reason}")
-        files = work / "x" / PACKAGE_FOLDER
-        for name in FILES_SHA256:
-            _contents(files / name)
-        for name in FILES_SHA256:
-            write_bytes_atomic(target / name, (files / name).read_bytes())
-    return target
+        return _adopt(work / "x" / PACKAGE_FOLDER, target)
 
 
 def _download(work: Path) -> None:

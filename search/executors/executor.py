@@ -15,10 +15,15 @@ class Job:
     Attributes:
         function: Importable at its module's top level.
         arguments: Picklable.
+        needs: Names of what must be at the host that runs it, such as a phone by its public name; executors of this
+            machine alone take it that all is here.
+        is_local: Whether it needs files of the caller's machine, so that it stays there.
     """
 
     function: Callable[..., object]
     arguments: tuple[object, ...] = ()
+    needs: tuple[str, ...] = ()
+    is_local: bool = False
 
     def run(self) -> object:
         """Make the call."""

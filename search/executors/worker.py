@@ -28,7 +28,7 @@ def serve(connection: Connection, parent_pid: int, by_main_thread: bool) -> None
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with(parent_pid, by_main_thread)
-    _use_one_thread()
+    use_one_thread()
     while True:
         try:
             job = connection.recv()
@@ -51,7 +51,7 @@ def _send(connection: Connection, outcome: Outcome) -> None:
         connection.send(Outcome(error_message=f"the result cannot be sent back: {error}"))
 
 
-def _use_one_thread() -> None:
+def use_one_thread() -> None:
     """Keep numeric libraries to one thread, whether they are loaded already or not."""
     for name in _THREAD_VARIABLES:
         os.environ[name] = "1"

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from mnas.data_names import is_image_folder
 from mnas.errors import ConfigError
 from mnas.jsonio import sha256_json
 
 PURPOSES = ("proxy", "final")
 """Short training that ranks candidates; longer training of the finalists."""
 
+FOLDER = "folder"
+"""Name of the schedules for a folder of images."""
+
 _RULE = 1
+_FIRST = (
+    *("train_images", "epochs", "batch_size", "lr", "warmup", "momentum", "weight_decay", "label_smoothing"),
+    *("ema_decay", "bn_images", "flip", "eval_images"),
+)
+"""Fields that are hashed whatever they hold; each later one only where it is in use, so that old hashes stay."""
+_ALWAYS = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,15 @@ class TrainingSchedule:
             running ones.
         flip: Whether half of the images, drawn anew each epoch, are mirrored.
         eval_images: The first so many of an evaluated split; 0 for all.
+        crop: Part of the side by which images are padded all around before a square is cut out anywhere; 0 to 0.5.
+        colour: Most by which brightness, contrast and saturation are changed, each by a factor of 1 +- ``colour``; 0
+            to 1.
+        mixup: Parameter of the Beta distribution that pairs of images are mixed by (Zhang et al. 2018, arXiv
+            1710.09412); 0 mixes none.
+        device: Where it is trained: ``cpu``, ``cuda`` or ``cuda:N``.
+        amp: Whether a CUDA device computes in bfloat16 where that is safe; elsewhere it has no effect.
+        resolution_px: Side of the images that the network is trained and judged on; 0 for its own.
+        width: Factor on the channels of the network that is trained in the place of the whole one; 1 for itself.
     """
 
     train_images: int
@@ -47,11 +66,20 @@ class TrainingSchedule:
     bn_images: int = 2000
     flip: bool = False
     eval_images: int = 0
+    crop: float = 0.0
+    colour: float = 0.0
+    mixup: float = 0.0
+    device: str = "cpu"
+    amp: bool = False
+    resolution_px: int = 0
+    width: float = 1.0
 
     @property
     def fidelity(self) -> str:
         """Return what it is, for people and as a key: images, epochs and a hash of everything."""
-        return f"sgd-{self.train_images}x{self.epochs}-{sha256_json([_RULE, asdict(self)])[:8]}"
+        later = {one.name: one.default for one in fields(self) if one.name not in _FIRST}
+        used = {name: value for name, value in asdict(self).items() if value != later.get(name, _ALWAYS)}
+        return f"sgd-{self.train_images}x{self.epochs}-{sha256_json([_RULE, used])[:8]}"
 
     def to_json(self) -> dict[str, Any]:
         """Return its fields."""
@@ -68,12 +96,28 @@ class TrainingSchedule:
 _FASHION_PROXY = TrainingSchedule(24_000, 1, 64, lr=0.1, label_smoothing=0.1)
 _FASHION_SMALL = replace(_FASHION_PROXY, train_images=8_000, eval_images=5_000)
 _DIGITS_PROXY = TrainingSchedule(0, 12, 32, lr=0.1)
+_CIFAR_PROXY = TrainingSchedule(20_000, 5, 64, lr=0.1, label_smoothing=0.1, flip=True)
+_CIFAR_FINAL = replace(_CIFAR_PROXY, train_images=35_000, epochs=20, crop=0.125)
+_CIFAR_SMALL = replace(_CIFAR_PROXY, train_images=8_000, epochs=2, eval_images=5_000)
+_FOLDER_PROXY = TrainingSchedule(10_000, 5, 32, lr=0.05, label_smoothing=0.1)
+"""Of unknown images nothing is known to leave a class as it is, mirroring included."""
+_CIFAR = {"proxy": _CIFAR_PROXY, "final": _CIFAR_FINAL}
+_CIFAR_SHORT = {"proxy": _CIFAR_SMALL, "final": replace(_CIFAR_SMALL, train_images=10_000, epochs=4)}
 
 SCHEDULES: dict[str, dict[str, TrainingSchedule]] = {
     "fashion": {"proxy": _FASHION_PROXY, "final": replace(_FASHION_PROXY, train_images=30_000, epochs=2)},
     "fashion-small": {"proxy": _FASHION_SMALL, "final": replace(_FASHION_SMALL, train_images=10_000, epochs=2)},
     "digits": {"proxy": _DIGITS_PROXY, "final": replace(_DIGITS_PROXY, epochs=30)},
     "digits-small": {"proxy": replace(_DIGITS_PROXY, epochs=6), "final": replace(_DIGITS_PROXY, epochs=15)},
+    "cifar10": _CIFAR,
+    "cifar10-small": _CIFAR_SHORT,
+    "cifar100": _CIFAR,
+    "cifar100-small": _CIFAR_SHORT,
+    FOLDER: {"proxy": _FOLDER_PROXY, "final": replace(_FOLDER_PROXY, train_images=50_000, epochs=20, crop=0.0625)},
+    "folder-small": {
+        "proxy": replace(_FOLDER_PROXY, train_images=2_000, epochs=2, eval_images=5_000),
+        "final": replace(_FOLDER_PROXY, train_images=4_000, epochs=4, eval_images=5_000),
+    },
 }
 """Data set, or data set and ``-small`` for a short run -> purpose -> schedule."""
 
@@ -82,14 +126,15 @@ def schedule_for(dataset: str, purpose: str, *, is_small: bool = False) -> Train
     """Return the schedule made for a data set.
 
     Args:
-        dataset: As `search.data.registry` knows it.
+        dataset: As `search.data.registry` knows it; all folders of images have the same.
         purpose: One of `PURPOSES`.
         is_small: For a run of two minutes.
 
     Raises:
         ConfigError: ``CFG01``: no schedule of that name.
     """
-    found = SCHEDULES.get(f"{dataset}-small" if is_small else dataset, {})
+    name = FOLDER if is_image_folder(dataset) else dataset
+    found = SCHEDULES.get(f"{name}-small" if is_small else name, {})
     if purpose not in found:
         known = ", ".join(name for name in SCHEDULES if not name.endswith("-small"))
         raise ConfigError(

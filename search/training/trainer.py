@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -17,7 +20,12 @@ from mnas.architecture import Architecture
 from mnas.errors import TrainingError
 from mnas.modules import LayerModule, build_module
 from mnas.seeding import derive_seed
-from search.data.dataset import Dataset, tensors
+from search.data.batches import SplitImages
+from search.data.dataset import Dataset
+from search.training.augmentation import Augmentation
+from search.training.checkpoint import Checkpoint
+from search.training.loop import TrainingLoop, Watch
+from search.training.memory import memory_told
 from search.training.schedule import TrainingSchedule
 
 _EVAL_BATCH = 500
@@ -34,12 +42,16 @@ class TrainedNetwork:
         train_loss: Mean cross-entropy over the last epoch, label smoothing included.
         cost_s: CPU seconds of this process.
         images_seen: Training images, repeats counted.
+        batch_parts: Parts that a batch was computed in; more than 1 where memory was too small for a whole one.
+        images_an_epoch: Of a whole epoch.
     """
 
     module: LayerModule
     train_loss: float
     cost_s: float
     images_seen: int
+    images_an_epoch: int
+    batch_parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,8 @@ def reproducible() -> Iterator[None]:
 
     A sum over two threads is another sum than over one, so the thread count is part of the result.
     """
+    # Without it cuBLAS adds up in an order that differs from run to run, and torch refuses to use it.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads, was = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     fill = getattr(deterministic, _FILL)
     torch.set_num_threads(1)
@@ -77,23 +91,58 @@ def reproducible() -> Iterator[None]:
 
 
 def train_network(
-    architecture: Architecture, dataset: Dataset, schedule: TrainingSchedule, seed: int
+    architecture: Architecture,
+    dataset: Dataset,
+    schedule: TrainingSchedule,
+    seed: int,
+    watch: Watch | None = None,
+    checkpoint_path: Path | None = None,
 ) -> TrainedNetwork:
-    """Train a network from scratch; initialisation and order of the images depend on ``seed`` alone.
+    """Train a network from scratch; initialisation, order and changes of the images depend on ``seed`` alone.
+
+    A batch that memory is too small for is computed in halves, or halves of halves: each part then has batch norm
+    statistics of its own, and the gradient is their mean.
+
+    Args:
+        architecture: The network.
+        dataset: The data set.
+        schedule: How to train.
+        seed: Of everything random.
+        watch: Looks on, and may end the training early; it must leave weights and torch's generators as they are.
+        checkpoint_path: File that is written after each epoch; where it is there, the training goes on from it, to the
+            same weights as without interruption. It goes at the end.
 
     Raises:
         TrainingError: ``TRN01``: the loss became infinite or NaN. ``TRN02``: network and data set do not fit.
+            ``TRN10``: not enough memory. ``TRN11``: the checkpoint is of another training. ``TRN12``: no such device.
     """
     _check_fit(architecture, dataset)
+    _require_device(schedule.device)
     started = time.process_time()
-    with reproducible():
+    px, checkpoint = architecture.input_shape_chw[1], None
+    if checkpoint_path is not None:
+        training = [architecture.arch_id, dataset.fingerprint, schedule.fidelity, str(seed)]
+        checkpoint = Checkpoint(checkpoint_path, "/".join(training))
+    with reproducible(), memory_told(f"training {architecture.arch_id[:12]} at {px} px"):
         module = build_module(architecture, seed=derive_seed(seed, "weights"))
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        images, labels = tensors(dataset, "train", architecture.input_shape_chw[1], schedule.train_images)
-        train_loss, seen = _fit(module, images, labels, schedule, seed)
+        module.to(schedule.device)
+        images = SplitImages(dataset, "train", px, schedule.train_images)
+        augmentation = Augmentation.of(schedule, dataset.mean, dataset.std)
+        fitted = TrainingLoop(module, images, augmentation, schedule, seed).run(watch, checkpoint)
         if schedule.bn_images:
-            _estimate_batch_norms(module, images[: schedule.bn_images])
-    return TrainedNetwork(module.eval(), train_loss, time.process_time() - started, seen)
+            estimate_batch_norms(module, images.slices(_EVAL_BATCH, schedule.bn_images))
+    if checkpoint is not None:
+        checkpoint.remove()
+    batch = min(schedule.batch_size, len(images.labels))
+    return TrainedNetwork(
+        module=module.eval().cpu(),
+        train_loss=fitted.train_loss,
+        cost_s=time.process_time() - started,
+        images_seen=fitted.images_seen,
+        images_an_epoch=len(images.labels) // batch * batch,
+        batch_parts=fitted.batch_parts,
+    )
 
 
 def _check_fit(architecture: Architecture, dataset: Dataset) -> None:
@@ -109,95 +158,40 @@ def _check_fit(architecture: Architecture, dataset: Dataset) -> None:
         )
 
 
-def _fit(
-    module: LayerModule, images: torch.Tensor, labels: torch.Tensor, schedule: TrainingSchedule, seed: int
-) -> tuple[float, int]:
-    """Train in place; leaves the averaged weights in the module where the schedule has an average."""
-    module.train()
-    generator = torch.Generator().manual_seed(derive_seed(seed, "order"))
-    optimiser = _optimiser(module, schedule)
-    batch = min(schedule.batch_size, len(images))
-    per_epoch = len(images) // batch
-    average = _Average(module, schedule.ema_decay)
-    losses: list[torch.Tensor] = []
-    for epoch in range(schedule.epochs):
-        order = torch.randperm(len(images), generator=generator)
-        losses.clear()
-        for number in range(per_epoch):
-            rate = schedule.learning_rate(epoch * per_epoch + number, schedule.epochs * per_epoch)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            chosen = order[number * batch : (number + 1) * batch]
-            inputs = _mirrored(images[chosen], generator) if schedule.flip else images[chosen]
-            loss = functional.cross_entropy(module(inputs), labels[chosen], label_smoothing=schedule.label_smoothing)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            average.update()
-            losses.append(loss.detach())
-        _refuse_nan(torch.stack(losses), epoch, schedule)
-    average.apply()
-    return float(torch.stack(losses).mean()), schedule.epochs * per_epoch * batch
+def _require_device(device: str) -> None:
+    """Refuse a device that is not here.
 
-
-def _optimiser(module: nn.Module, schedule: TrainingSchedule) -> torch.optim.SGD:
-    weights = [p for p in module.parameters() if p.ndim > 1]
-    others = [p for p in module.parameters() if p.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": schedule.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.SGD(groups, lr=schedule.lr, momentum=schedule.momentum, nesterov=True, fused=True)
-
-
-def _mirrored(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    hit = torch.rand(len(images), generator=generator) < 0.5
-    return torch.where(hit[:, None, None, None], images.flip(3), images)
-
-
-def _refuse_nan(losses: torch.Tensor, epoch: int, schedule: TrainingSchedule) -> None:
-    if not bool(torch.isfinite(losses).all()):
-        step = int(torch.nonzero(~torch.isfinite(losses))[0])
-        raise TrainingError(
-            "TRN01",
-            "the training loss is no longer a finite number",
-            value=f"epoch {epoch}, step {step}",
-            why=f"training diverged at a peak learning rate of {schedule.lr}",
-            fix="lower the schedule's lr or lengthen its warmup",
-        )
-
-
-class _Average:
-    """Moving average of a module's parameters, its decay ramped up so that it forgets the initial weights."""
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self._decay, self._steps = decay, 0
-        self._parameters = list(module.parameters())
-        self._averages = [p.detach().clone() for p in self._parameters] if decay else []
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Take the current weights in."""
-        self._steps += 1
-        share = 1 - min(self._decay, self._steps / (self._steps + 10))
-        for average, parameter in zip(self._averages, self._parameters, strict=False):
-            average.lerp_(parameter, share)
-
-    @torch.no_grad()
-    def apply(self) -> None:
-        """Write the average into the module."""
-        for average, parameter in zip(self._averages, self._parameters, strict=False):
-            parameter.copy_(average)
+    Raises:
+        TrainingError: ``TRN12``: torch cannot compute on it.
+    """
+    if device == "cpu" or (re.fullmatch(r"cuda(:\d+)?", device) and torch.cuda.is_available()):
+        return
+    raise TrainingError(
+        "TRN12",
+        "the schedule's device cannot be used",
+        value=device,
+        why="this build of torch sees no CUDA device" if device.startswith("cuda") else "known are cpu, cuda, cuda:N",
+        fix="train on cpu, or install a build of torch for the machine's GPU",
+    )
 
 
 @torch.no_grad()
-def _estimate_batch_norms(module: nn.Module, images: torch.Tensor) -> None:
-    """Set every batch norm's statistics to the mean over batches of the given training images."""
+def estimate_batch_norms(module: nn.Module, images: torch.Tensor | Iterable[torch.Tensor]) -> None:
+    """Set every batch norm's statistics to the mean over batches of the given training images; leaves training mode on.
+
+    Args:
+        module: The network.
+        images: NCHW, normalised; or batches of them.
+    """
     norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
     module.train()
-    for batch in torch.split(images, _EVAL_BATCH):
-        module(batch)
+    device = next(module.parameters()).device
+    for batch in torch.split(images, _EVAL_BATCH) if isinstance(images, torch.Tensor) else images:
+        module(batch.to(device))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
@@ -213,13 +207,14 @@ def evaluate(module: nn.Module, dataset: Dataset, split: str, px: int, limit: in
         limit: Only the first so many images in hash order; 0 for all.
 
     Raises:
-        TrainingError: ``TRN01``: the loss is infinite or NaN.
+        TrainingError: ``TRN01``: the loss is infinite or NaN. ``TRN10``: not enough memory.
     """
-    images, labels = tensors(dataset, split, px, limit)
+    images = SplitImages(dataset, split, px, limit)
+    labels = images.labels
     module.eval()
     wrong, loss = 0, 0.0
-    with reproducible(), torch.inference_mode():
-        for inputs, truth in zip(torch.split(images, _EVAL_BATCH), torch.split(labels, _EVAL_BATCH), strict=True):
+    with reproducible(), torch.inference_mode(), memory_told(f"evaluation at {px} px"):
+        for inputs, truth in zip(images.slices(_EVAL_BATCH), torch.split(labels, _EVAL_BATCH), strict=True):
             outputs = module(inputs)
             wrong += int((outputs.argmax(1) != truth).sum())
             loss += float(functional.cross_entropy(outputs, truth, reduction="sum"))

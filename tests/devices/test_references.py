@@ -84,6 +84,22 @@ def test_first_session_calibrates_and_later_ones_do_not(store: Store, tmp_path: 
     assert load_nominals(store, device.info.device_key) == third.nominals
 
 
+class _HotDevice(SimulatedDevice):
+    """Says that heat slows it down."""
+
+    def conditions(self) -> dict[str, object]:
+        return {**super().conditions(), "thermal_status": 2}
+
+
+def test_a_calibration_of_a_hot_device_says_so_once(store: Store, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    first, second = (ready_harness(_HotDevice(), store, tmp_path, _QUICK, rng=rng) for _ in range(2))
+    assert first.was_calibrated_now and "thermal status 2" in first.heat[0]
+    assert second.heat == ()
+    cool = ready_harness(SimulatedDevice(), store, tmp_path, _QUICK, rng=rng, recalibrate=True)
+    assert cool.was_calibrated_now and cool.heat == ()
+
+
 def test_calibration_rests_on_no_failed_reference() -> None:
     references = {"one": simulated_artifact("one"), "two": simulated_artifact("two")}
     for kind in ("failing", "not_finite"):

@@ -110,7 +110,7 @@ REFUSED = {
     "a field that nobody knows": (changed(bits=8), "LUT33", "bits"),
     "a device of other fields": (changed(device={}), "LUT33", "device"),
     "another device_key": (changed(device=OTHER_DEVICE), "LUT33", "device_key"),
-    "another dtype": (changed(dtype="int8"), "LUT33", "dtype int8"),
+    "another dtype": (changed(dtype="float16"), "LUT33", "dtype"),
     "another batch": (changed(batch=4), "LUT33", "batch 4"),
     "an escape code in a name": (changed(space="\x1b[2J"), "LUT33", "control characters"),
     "an escape code of the device": (

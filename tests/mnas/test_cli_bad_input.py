@@ -56,6 +56,9 @@ CHANGES_NOTHING = [
     ((*SEARCH, "--target-ms", "-1"), 2, "CFG01", "target_ms"),
     ((*SEARCH, "--target-ms", "inf"), 2, "CFG01", "target_ms"),
     ((*SEARCH, "--budget", "0"), 2, "CFG01", "budget"),
+    ((*SEARCH, "--budget", "many"), 2, "CFG01", "30m"),
+    (("study", "compare"), 6, "STU01", "mnas study list"),
+    (("study", "export"), 6, "STU01", "mnas search"),
     ((*SEARCH, "--config", "{out}/absent.toml"), 2, "CFG02", "absent.toml"),
     ((*SEARCH, "--config", "{out}/bad.toml"), 2, "CFG01", "bugdet"),
     ((*SEARCH, "--resume"), 6, "STU01", "no unfinished study"),
@@ -164,7 +167,7 @@ def test_reading_makes_no_store(tmp_path, run, arguments):
         ("lut", "build", "--rounds", "many"),
         ("lut", "validate"),
         ("lut", "show", "--format", "xml"),
-        ("search", "--budget", "many"),
+        ("search", "--population", "many"),
     ],
     ids=" ".join,
 )

@@ -257,7 +257,7 @@ def test_clean_of_a_phone_in_use_is_refused(adb, attach, capsys):
     with lease_phone("CLI1", what="mnas bench"):
         assert main(["devices", "clean", "CLI1", "--adb", adb, "--format", "json"]) == 4
     (one,) = json.loads(capsys.readouterr().out)["phones"]
-    assert "ADB31" in one["error"] and one["cleaning"] is None
+    assert "ADB31" in one["error"] and one["cleaning"] is None and one["is_simulated"] is False
 
 
 def test_a_plan_to_clean_touches_nothing(adb, attach, capsys):
@@ -292,10 +292,11 @@ def test_clean_on_the_software_phone(clean_phone, own, adb, capsys):  # noqa: F8
         assert main(["devices", "clean", clean_phone.serial, "--adb", adb, "--format", "json"]) == 0
         (one,) = json.loads(capsys.readouterr().out)["phones"]
         assert [process["command"].removeprefix("setsid ") for process in one["cleaning"]["found"]] == ["sleep 300"]
-        assert one["cleaning"]["left"] == [] and one["cleaning"]["is_removed"]
+        assert one["cleaning"]["left"] == [] and one["cleaning"]["is_removed"] and one["is_simulated"]
         assert clean_phone.setting("stay_on_while_plugged_in") == "0"
         assert not (clean_phone.work_folder / "mnas").exists()
         assert main(["devices", "clean", "--adb", adb]) == 0
-        assert "cleaned" in capsys.readouterr().out
+        words = capsys.readouterr().out
+        assert "cleaned" in words and "(simulated)" in words
     finally:
         own.server.disconnect(clean_phone.address)

@@ -1,6 +1,5 @@
 """Executors: order, failures, dead workers, interrupts and no stray process."""
 
-import operator
 import os
 import signal
 import subprocess
@@ -14,14 +13,24 @@ import pytest
 from mnas.errors import ConfigError
 from search.executors.executor import InProcessExecutor, Job
 from search.executors.processes import ProcessExecutor
+from search.executors.testing import ExecutorConformance, ProcessExecutorConformance
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="SKIPPED: signals are POSIX")
 
 
-@pytest.fixture(params=["in-process", "processes"])
-def executor(request):
-    with InProcessExecutor() if request.param == "in-process" else ProcessExecutor(2) as made:
-        yield made
+class TestInProcess(ExecutorConformance):
+    @pytest.fixture
+    def executor(self):
+        with InProcessExecutor() as made:
+            yield made
+
+
+@POSIX
+class TestProcesses(ProcessExecutorConformance):
+    @pytest.fixture
+    def executor(self):
+        with ProcessExecutor(2) as made:
+            yield made
 
 
 def is_alive(pid):
@@ -41,30 +50,6 @@ def wait_until(condition, seconds=10.0):
     return False
 
 
-def test_outcomes_come_in_the_order_of_the_jobs_and_each_is_told_once(executor):
-    jobs = [Job(operator.mul, (i, i)) for i in range(9)]
-    told = {}
-    outcomes = executor.map_in_order(jobs, lambda index, outcome: told.setdefault(index, []).append(outcome))
-    assert [one.value for one in outcomes] == [i * i for i in range(9)]
-    assert told == {index: [outcome] for index, outcome in enumerate(outcomes)}
-    assert executor.map_in_order([]) == []
-
-
-def test_a_failing_job_stops_no_other(executor):
-    outcomes = executor.map_in_order([Job(operator.truediv, (1, value)) for value in (1, 0, 2)])
-    assert [one.is_ok for one in outcomes] == [True, False, True]
-    assert outcomes[1].error_message == "ZeroDivisionError: division by zero"
-    assert outcomes[1].attempts == 1 and not outcomes[1].is_lost
-
-
-def test_an_error_of_the_listener_goes_up(executor):
-    def refuse(index, outcome):
-        raise LookupError(index)
-
-    with pytest.raises(LookupError):
-        executor.map_in_order([Job(abs, (-1,))], refuse)
-
-
 def test_results_are_told_as_they_finish_not_at_the_end():
     order = []
     with ProcessExecutor(2) as executor:
@@ -74,34 +59,11 @@ def test_results_are_told_as_they_finish_not_at_the_end():
     assert order == [1, 2, 0]
 
 
-def test_a_result_that_cannot_be_pickled_is_an_error():
-    with ProcessExecutor(1) as executor:
-        assert "cannot be sent back" in executor.map_in_order([Job(threading.Lock)])[0].error_message
-        assert executor.map_in_order([Job(abs, (-3,))])[0].value == 3
-
-
-class Unreadable:
-    """Its pickle raises when it is read."""
-
-    def __reduce__(self):
-        return (int, ("no number",))
-
-
-def test_a_job_that_a_worker_cannot_read_is_an_error_and_the_worker_lives():
-    with ProcessExecutor(1) as executor:
-        outcomes = executor.map_in_order([Job(abs, (Unreadable(),)), Job(abs, (-3,))])
-        assert "cannot be read" in outcomes[0].error_message and outcomes[0].attempts == 1
-        assert outcomes[1].value == 3
-
-
 @POSIX
-def test_a_worker_that_dies_costs_only_its_job_after_one_more_try():
-    jobs = [Job(abs, (-1,)), Job(signal.raise_signal, (signal.SIGKILL,)), *[Job(abs, (-i,)) for i in range(4)]]
+def test_how_a_worker_died_is_told():
     with ProcessExecutor(2) as executor:
-        outcomes = executor.map_in_order(jobs)
-    assert [one.value for one in outcomes] == [1, None, 0, 1, 2, 3]
-    assert outcomes[1].is_lost and outcomes[1].attempts == 2
-    assert "by signal 9" in outcomes[1].error_message
+        outcome = executor.map_in_order([Job(signal.raise_signal, (signal.SIGKILL,))])[0]
+    assert "by signal 9" in outcome.error_message
 
 
 @POSIX
@@ -143,6 +105,7 @@ _PARENT = """
 import sys, threading, time
 from search.executors.executor import Job
 from search.executors.processes import ProcessExecutor
+from search.executors.testing import ExecutorConformance, ProcessExecutorConformance
 
 def work():
     with ProcessExecutor(2) as executor:

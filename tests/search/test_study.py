@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mnas.cli.study_report import write_report
+from mnas.cli.study_view import notes_of
 from mnas.config import make_config
 from mnas.errors import ConfigError, DataError, LutError, StudyError
 from mnas.jsonio import canonical_json
@@ -20,7 +21,9 @@ from search.finalists import parity_images
 from search.resolve import resolve
 from search.result import load_result
 from search.study import Study, open_store
+from search.study_space import study_space
 from search.testing import KeptReporter, MadeUpTraining, ShortTraining
+from search.top import top_networks, write_top
 
 KEYS = {"data": "digits", "preset": "digits", "training": "small", "population": 4}
 LUT = {"lut_rounds": 3, "lut_calibration": 3, "lut_validation": 3}
@@ -47,11 +50,29 @@ def history(out):
 @pytest.mark.slow
 def test_the_stages_follow_one_another(finished):
     kinds = [event["kind"] for event in history(finished[0])]
-    stages = "data notice lut goal evaluated finalists trained exported measured recommended tested".split()
-    assert list(dict.fromkeys(kind for kind in kinds if kind != "generation")) == stages
+    stages = (
+        "data notice lut goal sitting evaluated over finalists trained exported measured recommended tested".split()
+    )
+    named = ["over" if kind == "search over" else kind for kind in kinds if kind != "generation"]
+    assert list(dict.fromkeys(named)) == stages
     numbers = {kind: kinds.count(kind) for kind in ("evaluated", "generation", "trained", "exported", "tested")}
     assert numbers == {"evaluated": 8, "generation": 2, "trained": 6, "exported": 3, "tested": 6}
     assert kinds[-6:] == ["tested"] * 6
+
+
+@pytest.mark.slow
+def test_the_best_of_a_finished_study_are_whole_exports(finished, tmp_path):
+    out, result, *_ = finished
+    with open_store(out, must_exist=True) as store:
+        space = study_space(EventLog(store, result.study_id), result.config)
+    top = top_networks(result, 5)
+    write_top(result, top, space, out, tmp_path)
+    files = {"architecture.json", "weights.pt", "model.onnx", "model.tflite", "card.json", "card.md"}
+    for one in top:
+        found = {path.name for path in (tmp_path / f"{one.rank}-{one.arch_id[:12]}").iterdir()}
+        assert found == (files if one.export else {"architecture.json", "card.json", "card.md"})
+    assert [one.split for one in top] == ["val"] * 3 + ["rank-val"] * 2
+    assert any("changed their rank" in note for note in notes_of(result))
 
 
 @pytest.mark.slow

@@ -154,15 +154,20 @@ def test_the_learning_rate_climbs_to_its_peak_and_falls_to_nothing():
 
 def test_fidelity_moves_with_every_field():
     changed = [
-        replace(SHORT, **{name: not value if isinstance(value, bool) else value + 1})
+        replace(SHORT, **{name: not value if isinstance(value, bool) else value + type(value)(1)})
         for name, value in SHORT.to_json().items()
     ]
     assert len({SHORT.fidelity, *(one.fidelity for one in changed)}) == len(changed) + 1
     assert replace(SHORT).fidelity == SHORT.fidelity
 
 
+def test_fields_that_came_later_leave_the_keys_of_earlier_trainings_as_they_were():
+    assert schedule_for("fashion", "proxy").fidelity == "sgd-24000x1-aeeebb46"
+    assert schedule_for("digits", "final", is_small=True).fidelity == "sgd-0x15-be64d834"
+
+
 def test_every_schedule_has_both_purposes_and_final_sees_more_images():
-    dataset_sizes = {"fashion": 34_893, "digits": 1_014}
+    dataset_sizes = {"fashion": 34_893, "digits": 1_014, "cifar10": 35_000, "cifar100": 35_000, "folder": 1}
     for name, both in SCHEDULES.items():
         assert set(both) == set(PURPOSES)
         whole = dataset_sizes[name.removesuffix("-small")]

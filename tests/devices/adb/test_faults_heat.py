@@ -1,10 +1,11 @@
-"""Phones that are hot, held back or still starting while they measure, and what others are told of it: 8 kinds.
+"""Phones that are hot, held back or still starting while they measure, and what others are told of it: 9 kinds.
 
 ======================  ===================================================================================
 kinds                   what happens
 ======================  ===================================================================================
-heat (5)                hot before the first launch; the cable is pulled while it cools down; a status set
-                        by hand; a phone that stays hot from the start; clocks held by fixed performance
+heat (6)                hot, or held back, before the first launch; the cable is pulled while it cools
+                        down; a status set by hand; a phone that stays hot from the start; clocks held by
+                        fixed performance
 starts (2)              Android has not started yet, at the start and after a reboot in mid-run
 other processes (1)     they are told what is done with the phone
 ======================  ===================================================================================
@@ -110,6 +111,29 @@ def test_a_phone_that_is_hot_from_start_to_end_is_measured_and_called_so(scene: 
     with scene.bench.open("instant_runner", heat=HeatLimits(budget_s=0.5, interval_s=0.2)) as device:
         assert_each_once(list(device.run(visits)), visits)
         assert device.rejections.kept_hot == len(visits) and device.conditions()["throttle_count"] == len(visits)
+    scene.assert_left_as_found()
+
+
+@pytest.mark.parametrize("is_warm", [True, False])
+def test_a_phone_that_is_capped_at_the_start_cools_down_first(scene: Scene, visits: list[Visit], is_warm: bool) -> None:
+    """Not a cool one: its clocks are held back for another reason, for which no waiting helps."""
+    phone, core = scene.phone, max(scene.phone.capacities)
+    phone.write("power/no_fixed_performance", "")
+    phone.set_frequency_cap(core, phone.max_khz(core) // 2)
+    phone.set_thermal(0, {**COOL, "skin": 40.0 if is_warm else 30.0})
+
+    def cool() -> None:
+        phone.set_frequency_cap(core, None)
+        phone.set_thermal(0, COOL)
+
+    with scene.open() as device:
+        assert device.phone.is_capped
+        if is_warm:
+            phone.play([(1.0, cool)])
+        assert_each_once(list(device.run(visits)), visits)
+        phone.stop_playing()
+        assert (device.rejections.waited_s >= 0.5) == is_warm and device.rejections.cool_downs == 1
+        assert device.phone.is_capped != is_warm and device.rejections.kept_hot == 0
     scene.assert_left_as_found()
 
 

@@ -62,8 +62,37 @@ def test_lost_doubled_swapped_and_failed_results_are_seen(script: ModuleType, vi
 
 
 def test_the_moments_of_cuts_lie_within_the_campaign(script: ModuleType) -> None:
-    moments = script.draw_moments(np.random.default_rng(0), 50, 100_000)
-    assert len(moments) == 50 and moments == script.draw_moments(np.random.default_rng(0), 50, 100_000)
-    assert all(moment.after_bytes >= 1 for moment in moments)
-    assert 50_000 < sum(moment.after_bytes for moment in moments) <= 100_050
+    moments = script.draw_moments(np.random.default_rng(0), 50, 200)
+    assert len(moments) == 50 and moments == script.draw_moments(np.random.default_rng(0), 50, 200)
+    places = [moment.launch for moment in moments]
+    assert places == sorted(places) and places[0] < 20 and 180 < places[-1] < 195
+    assert all((moment.after_bytes > 0) != (moment.wait_s > 0) for moment in moments)
     assert 10 < sum(moment.wait_s == 0 for moment in moments) < 40
+    staging = script.draw_staging_moments(np.random.default_rng(0), 50, 100_000)
+    assert all(moment.after_bytes >= 1 and moment.launch < 0 for moment in staging)
+    assert 50_000 < sum(moment.after_bytes for moment in staging) <= 100_050
+
+
+class _Sink:
+    """Takes what a proxy passes on."""
+
+    def sendall(self, data: bytes) -> None:
+        pass
+
+
+def test_a_proxy_knows_how_far_a_campaign_has_come(script: ModuleType) -> None:
+    """A batch counts its launches from 0, after a cut too; what a runner prints is no mark."""
+    proxy, results = script.CountingProxy("127.0.0.1", 1).start(), []
+    proxy.results = lambda: len(results)
+    try:
+        for number in range(3):
+            proxy._one(_Sink(), b"x\n@0123456789ab begin %d 12.5 - - - .\nbegin 99 " % number, "down")
+        assert proxy.launch == 2
+        proxy.cut()
+        results += ["a", "b"]
+        proxy._one(_Sink(), b"@0123456789ab begin 0 13 - - - .\n@0123456789ab begin 1 14 - - - .\n", "down")
+        assert (proxy.launch, proxy.launch_at_cut, proxy.cuts) == (3, 2, 1)
+        proxy._one(_Sink(), b"@0123456789ab begin 7 13 - - - .\n", "up")
+        assert proxy.launch == 3
+    finally:
+        proxy.stop()

@@ -126,6 +126,16 @@ def test_an_unknown_flag_is_invalid(stream):
     assert "--foo" in failed(read("Unconsumed cmdline flags: --foo\n" + transcript("tflite_2020.out"), runs=10))
 
 
+def test_a_build_that_cannot_watch_its_memory_is_measured_all_the_same():
+    line = "Unconsumed cmdline flags: --report_peak_memory_footprint=true"
+    plain = "\n".join(one for one in transcript("tflite_2020.out").splitlines() if "footprint" not in one) + "\n"
+    result = read(f"{line}\n{plain}", "", runs=10, peak_memory=True)
+    assert (result.error, result.samples_ms, result.peak_memory_bytes) == ("", pytest.approx((10.3966,)), None)
+    assert "peak memory: this build cannot watch it" in result.notes
+    assert "--use_foo=1" in failed(read(f"{line} --use_foo=1\n{plain}", "", runs=10, peak_memory=True))
+    failed(read(f"{line}\n{plain}", "", runs=10))
+
+
 def test_one_run_and_equal_runs():
     one = re.sub(r"count=50 .*", "count=1 curr=20873 p5=20873 median=20873 p95=20873", MODERN)
     one = one.replace("(avg): 33209.4", "(avg): 20873")
