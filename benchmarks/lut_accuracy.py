@@ -6,8 +6,8 @@ and alone (fast), and then measures 100 random networks of the ``imagenet`` pres
 24 of a Pareto front that NSGA-II found on (latency by the table, minus MACs), all interleaved in one session. In
 further processes, on the same nominals, the part ``ort224`` measures the 100 networks three times more and builds the
 table four times more, for the repeatability of predictions and the coverage of every table's 90 % intervals;
-``litert224`` learns LiteRT from onnxruntime's table and at most 20 networks. Beside it stand a constant, a line through
-MACs and the plain sum.
+``litert224`` learns LiteRT from onnxruntime's table and at most 20 networks. ``litert224int8`` does the same
+networks in int8. Beside it stand a constant, a line through MACs and the plain sum.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from _lut_accuracy_figures import figures_of
+from _lut_accuracy_int8 import KIND, SUFFIX, int8_figures, int8_rows
 from _result import ROOT, write_result
 
 from devices.calibration import ready_harness
@@ -45,6 +46,7 @@ from mnas.store import FILE_NAME, Store
 
 PARTS = ROOT / "benchmarks" / "results" / "parts" / "lut_accuracy.jsonl"
 SETUPS = {"ort224": ("host:ort", 224), "ort160": ("host:ort", 160), "litert224": ("host:litert", 224)}
+SETUPS["litert224int8"] = SETUPS["litert224"]
 RANDOM, PARETO, ROUNDS, SESSIONS, BUILDS, TRANSFERRED = 100, 24, 20, 4, 5, 20
 SEED = 2026
 TARGETS: dict[str, dict[str, tuple[str, float]]] = {
@@ -68,6 +70,7 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "litert224_kendall_tau": (">=", 0.94),
         "litert224_transfer_kendall_tau": (">=", 0.9),
     },
+    "litert224int8": {},
 }
 
 
@@ -264,6 +267,7 @@ def _work(folder: str, part: str, what: str, number: str, lut_id: str) -> None:
             "first": lambda: _first(store, spec, px),
             "session": lambda: _session(store, spec, px, int(number), lut_id),
             "rebuild": lambda: _rebuild(store, spec, px),
+            KIND: lambda: int8_rows(store, spec, _space(px), _random(_space(px)), SEED),
         }
         print(json.dumps(steps[what]()))
 
@@ -271,6 +275,10 @@ def _work(folder: str, part: str, what: str, number: str, lut_id: str) -> None:
 def run_part(rows: Rows, folder: Path, part: str) -> None:
     """Measure what is missing of a part; its store lies in ``folder`` for as long as other parts may need it."""
     (folder / part).mkdir(parents=True, exist_ok=True)
+    if part.endswith(SUFFIX):
+        if not rows.of(part, KIND):
+            rows.add(_in_process(folder, part, KIND)[0])
+        return
     if not rows.of(part, "first") or not (folder / part / FILE_NAME).exists():
         for row in _in_process(folder, part, "first"):
             rows.add(row)
@@ -303,7 +311,7 @@ def main() -> int:
             run_part(rows, options.folder or Path(own), part)
     figures: dict[str, Any] = {}
     for part in wanted:
-        figures |= figures_of(part, rows)
+        figures |= (int8_figures if part.endswith(SUFFIX) else figures_of)(part, rows)
     targets = {name: target for part in wanted for name, target in TARGETS[part].items()}
     return int(not write_result("lut_accuracy", figures, targets, [SEED], options.json))
 

@@ -6,7 +6,8 @@ The images are white noise; where that moves an output by less than a tenth of i
 without batch norm, they are the probes of `mnas export`, and the row says so.
 
 The random networks are drawn uniformly from the spaces at the scale of ImageNet, at the least of their resolutions.
-A row is kept for each network as soon as it is there: the same command goes on where it was stopped.
+A row is kept for each network as soon as it is there: the same command goes on where it was stopped, as long as the
+code that builds, writes, runs and compares a network is the same. Rows of other code stay in the file and do not count.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from mnas.export.parity import (
 )
 from mnas.export.probes import probe_images
 from mnas.export.tflite import write_tflite
+from mnas.jsonio import sha256_bytes, sha256_json
 from mnas.modules import build_module, folded_weights
 from mnas.named_networks import NAMED_NETWORKS, named_network
 from mnas.seeding import named_rng
@@ -47,6 +49,7 @@ from mnas.spaces.presets import FAMILIES, open_space
 SEED = 0
 LEAST_PX = 32
 NAMED = "named"
+DRAWING = ("mnas.errors", "mnas.named_networks", "mnas.networks", "mnas.rounding", "mnas.space")
 FORMATS = {"onnx": (write_onnx, run_onnx), "tflite": (write_tflite, run_tflite)}
 
 
@@ -94,7 +97,7 @@ def compare(reference: Run, candidate: Run, shape: tuple[int, int, int], inputs:
 
 def measured(parts: list[str], arguments: argparse.Namespace) -> dict[str, dict[str, dict[str, Any]]]:
     """Return part -> network -> row, measuring those that are not among the rows kept."""
-    setting = [arguments.px, arguments.inputs, SEED, WRITER_VERSION]
+    setting = [arguments.px, arguments.inputs, SEED, WRITER_VERSION, code_hash()]
     rows: dict[str, dict[str, dict[str, Any]]] = {part: {} for part in parts}
     kept = kept_rows(arguments.rows, setting)
     for part in parts:
@@ -108,6 +111,16 @@ def measured(parts: list[str], arguments: argparse.Namespace) -> dict[str, dict[
             rows[part][name] = row
         print(f"{part}: {len(rows[part])} networks", file=sys.stderr)
     return rows
+
+
+def code_hash() -> str:
+    """Return a hash of our modules that a row depends on, which are those that this script imports.
+
+    A row names its network by what it consists of, so that spaces and names, which only draw networks, do not count.
+    """
+    own = [(name, module.__file__) for name, module in sys.modules.items() if name.startswith("mnas.")]
+    files = {name: Path(file) for name, file in own if file and not name.startswith(DRAWING)}
+    return sha256_json({name: sha256_bytes(file.read_bytes()) for name, file in files.items()})[:16]
 
 
 def kept_rows(path: Path | None, setting: list[Any]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -150,7 +163,9 @@ def main() -> int:
             targets[f"{part}_{kind}_largest_relative_difference"] = ("<=", MAX_RELATIVE_DIFFERENCE)
             targets[f"{part}_{kind}_least_moves"] = (">=", MIN_MOVES)
             targets[f"{part}_{kind}_refused"] = ("==", 0)
-    figures["networks"] = rows
+            worst = max(networks, key=lambda name: networks[name][kind]["relative_difference"])
+            figures[f"{part}_{kind}_worst"] = worst[:12] if part != NAMED else worst
+    figures["networks"] = rows.get(NAMED, {})
     return 0 if write_result("parity", figures, targets, [SEED], arguments.json) else 1
 
 

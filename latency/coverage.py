@@ -14,6 +14,7 @@ from mnas.segments import Segment, segments_of
 from mnas.space import SearchSpace
 from mnas.spaces.checked import checked_space
 from mnas.spaces.presets import open_space
+from mnas.spaces.staged import StagedSpace
 from mnas.spaces.toml_file import definition_from_json
 
 
@@ -94,7 +95,7 @@ class Coverage:
 def covered_space(table: LatencyTable) -> SearchSpace | None:
     """Return the space that a table was built for, at the table's resolutions; ``None`` where it is not known here."""
     if "space_definition" in table.settings:
-        return _own_space(table)
+        return own_space(table)
     family, _, preset = table.space.partition("/")
     sides = {segment.in_shape_chw[1] for segment in table.entries if segment.role == "stem"}
     try:
@@ -103,8 +104,10 @@ def covered_space(table: LatencyTable) -> SearchSpace | None:
         return None
 
 
-def _own_space(table: LatencyTable) -> SearchSpace | None:
+def own_space(table: LatencyTable) -> StagedSpace | None:
     """Return the user's own space that a table carries; a table may come from a file, so that it is checked."""
+    if "space_definition" not in table.settings:
+        return None
     try:
         space = checked_space(definition_from_json(table.settings["space_definition"]))
     except SpaceError:

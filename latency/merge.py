@@ -9,6 +9,7 @@ from itertools import combinations
 from latency.merged_draws import draws_of, uncertainty_by
 from latency.merged_entries import do_meet, mean_of, shares_of
 from latency.merged_networks import Judgement, judge
+from latency.merged_spaces import names_of
 from latency.origin import Origin, Source
 from latency.saving import networks_of, save_table
 from latency.table import LatencyTable, LutEntry
@@ -101,7 +102,7 @@ def _device_warnings(tables: Sequence[LatencyTable]) -> list[str]:
 
 def _table(tables: Sequence[LatencyTable], entries: dict[Segment, LutEntry], judgement: Judgement) -> LatencyTable:
     first, others = tables[0], tables[1:]
-    spaces = dict.fromkeys(name for table in tables for name in table.space.split(" + "))
+    spaces = dict.fromkeys(name for table in tables for name in names_of(table))
     sources = tuple(Source(t.lut_id, t.space, t.created_at_utc, len(t.entries), t.origin) for t in tables)
     draws = draws_of(tables, judgement)
     common = {
@@ -115,7 +116,7 @@ def _table(tables: Sequence[LatencyTable], entries: dict[Segment, LutEntry], jud
         device=first.device,
         dtype=first.dtype,
         batch=first.batch,
-        settings=common,
+        settings=common | judgement.space_setting,
         entries=entries,
         calibration=judgement.calibration,
         validation=judgement.validation,

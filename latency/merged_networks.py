@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from statistics import fmean
+from typing import Any
 
 from latency.calibration import Calibration, calibrate, sums_by_resolution
-from latency.importers.yaml_table import resolutions_px
+from latency.merged_spaces import MergedSpaces, names_of
 from latency.saving import MeasuredNetwork
 from latency.table import LatencyTable, LutEntry, block_params
 from latency.validation import MeasuredNetworks, Validation, validate
@@ -17,7 +18,6 @@ from mnas.architecture import Architecture
 from mnas.errors import SpaceError
 from mnas.segments import Segment, segments_of
 from mnas.space import SearchSpace
-from mnas.spaces.presets import open_space
 
 _SESSIONS_DIFFER_BY = 0.01
 """Scales of two builds on one device differ by so much without any reason in the tables."""
@@ -33,6 +33,7 @@ class Judgement:
         calibration: Fitted on all of them that serve for it.
         validation: On the others; ``None`` where it would promise too much.
         warnings: Why there is none, and what was dropped.
+        space_setting: A setting of the merged table, by which it carries a user's own space; empty for presets.
     """
 
     networks: tuple[MeasuredNetwork, ...]
@@ -40,6 +41,7 @@ class Judgement:
     calibration: Calibration
     validation: Validation | None
     warnings: tuple[str, ...]
+    space_setting: dict[str, Any]
 
 
 def judge(
@@ -58,12 +60,12 @@ def judge(
         networks: ``lut_id`` -> its whole networks.
         entries: Of the merged table.
     """
-    sides = tuple(sorted({px for table in tables for px in resolutions_px(table)}))
+    spaces = MergedSpaces(tables)
     pooled: dict[str, MeasuredNetwork] = {}
     segments: dict[str, tuple[Segment, ...]] = {}
     warnings, scales = [], dict[str, tuple[float, float]]()
     for table in tables:
-        own = [_added_up(network, table, sides, entries) for network in networks[table.lut_id]]
+        own = [_added_up(network, table, spaces, entries) for network in networks[table.lut_id]]
         known = [network for network, _ in filter(None, own)]
         segments |= {network.arch_id: parts for network, parts in filter(None, own)}
         if len(known) < len(own):
@@ -73,41 +75,22 @@ def judge(
         for network in known:
             pooled[network.arch_id] = _pool(pooled.get(network.arch_id), network)
     plain = tuple(pooled.values())
-    calibration = _calibrate(plain, segments, _spaces(tables, sides), entries)
+    calibration = _calibrate(plain, segments, spaces.all(), entries)
     found = tuple(replace(one, sum_ms=_sum_ms(segments[one.arch_id], entries, calibration)) for one in plain)
     doubts = _doubts(tables, scales)
     validation = None if doubts else _validate(plain, found, calibration)
     if validation is None:
         warnings += [f"UNVALIDATED: {doubt}" for doubt in doubts or ("too few whole networks",)]
-    return Judgement(found, segments, calibration, validation, tuple(warnings))
-
-
-def _space(name: str, sides: Sequence[int]) -> SearchSpace | None:
-    """Return a space by its name, with those of its resolutions that are among ``sides``."""
-    family, _, preset = name.partition("/")
-
-    def opened(*px: int) -> SearchSpace | None:
-        try:
-            return open_space(family, preset, px)
-        except SpaceError:
-            return None
-
-    known = [px for px in sides if opened(px)]
-    return opened(*known) if known else None
-
-
-def _spaces(tables: Sequence[LatencyTable], sides: Sequence[int]) -> list[SearchSpace]:
-    names = dict.fromkeys(name for table in tables for name in table.space.split(" + "))
-    return [space for name in names if (space := _space(name, sides))]
+    return Judgement(found, segments, calibration, validation, tuple(warnings), spaces.setting())
 
 
 def _added_up(
-    network: MeasuredNetwork, table: LatencyTable, sides: Sequence[int], entries: Mapping[Segment, LutEntry]
+    network: MeasuredNetwork, table: LatencyTable, spaces: MergedSpaces, entries: Mapping[Segment, LutEntry]
 ) -> tuple[MeasuredNetwork, tuple[Segment, ...]] | None:
     """Return a network with its sum over the merged entries and its genome in the merged space, and its segments."""
-    for name in table.space.split(" + "):
-        architecture = _architecture(network, _space(name, resolutions_px(table)))
-        merged = _space(name, sides)
+    for name in names_of(table):
+        architecture = _architecture(network, spaces.of(table, name))
+        merged = spaces.merged(name)
         if architecture is None or merged is None:
             continue
         segments = segments_of(architecture)

@@ -140,24 +140,28 @@ def _result(found: ExportSource, seed: int, files: dict[str, ModelArtifact], rep
     }
     title = f"{found.name}: network {found.architecture.arch_id[:12]}"
     records = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
-    shown = [
-        [cell[:_SHOWN_DIGITS] if name == "sha256" else cell for name, cell in record.items()] for record in records
-    ]
-    return Result(_COLUMNS, shown, document, title, _NOTES, records)
+    return Result(_COLUMNS, _shown(records), document, title, _NOTES, records)
+
+
+def _shown(records: list[dict[str, Any]]) -> list[list[Any]]:
+    """Return the rows of the table, which shows of a hash its first digits."""
+    return [[cell[:_SHOWN_DIGITS] if name == "sha256" else cell for name, cell in one.items()] for one in records]
 
 
 def _with_integers(result: Result, files: dict[str, ModelArtifact], models: dict[str, Int8Model]) -> Result:
     """Add the files of integers, with the columns that compare them."""
     if not files:
         return result
-    rows = [[*row, *[None] * len(COLUMNS)] for row in result.rows]
-    rows += [int8_row(files[model_format], model) for model_format, model in models.items()]
+    columns = (*result.columns, *COLUMNS)
+    rows = [int8_row(files[model_format], model) for model_format, model in models.items()]
+    records = [{**one, **dict.fromkeys(COLUMNS)} for one in result.records or ()]
+    records += [dict(zip(columns, row, strict=True)) for row in rows]
     document = dict(result.document or {})
     document["files"] = [
         *document["files"],
         *[_file(files[one], "int8", model.report.to_json()) for one, model in models.items()],
     ]
-    return Result((*result.columns, *COLUMNS), rows, document, result.title, (*result.notes, *NOTES))
+    return Result(columns, _shown(records), document, result.title, (*result.notes, *NOTES), records)
 
 
 def _file(file: ModelArtifact, dtype: str, gate: dict[str, Any]) -> dict[str, Any]:

@@ -23,9 +23,10 @@ LEAST_IMAGES = 8
 def read_calibration_images(folder: Path, preprocessing: Preprocessing, limit: int = DEFAULT_IMAGES) -> Image:
     """Return a folder's images, ready for the network, float32 ``(n, C, H, W)``.
 
-    Folders inside it are searched too. Of more images than ``limit`` those are taken that lie evenly spread in the
-    order of their names, so that each class folder is heard. An NPY file holds one image: uint8 pixels, ``(H, W)`` or
-    ``(H, W, C)``, or what the network takes, float ``(C, H, W)``.
+    Folders inside it are searched too, but not those that links lead to; a link to an image is that image. Of more
+    images than ``limit`` those are taken that lie evenly spread in the order of their names, so that each class folder
+    is heard. An NPY file holds one image: uint8 pixels, ``(H, W)`` or ``(H, W, C)``, or what the network takes, float
+    ``(C, H, W)``.
 
     Args:
         folder: With at least `LEAST_IMAGES` images.
@@ -51,8 +52,11 @@ def read_calibration_images(folder: Path, preprocessing: Preprocessing, limit: i
 
 
 def _image_paths(folder: Path) -> list[Path]:
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
-    if not found:
+    named = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.is_dir())
+    lost = next((path for path in named if not path.is_file()), None)
+    if lost is not None:
+        raise _unreadable(lost, str(lost), "it is a link to nothing" if lost.is_symlink() else "it is no file")
+    if not named:
         raise DataError(
             "DAT11",
             "there are no calibration images",
@@ -60,7 +64,7 @@ def _image_paths(folder: Path) -> list[Path]:
             why=f"no file ends in {', '.join(SUFFIXES)}" if folder.is_dir() else "it is no folder",
             fix="name a folder of images of the kind that the network will see",
         )
-    return sorted(found)
+    return named
 
 
 def _read(path: Path, preprocessing: Preprocessing) -> Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,7 +16,8 @@ from mnas.export.gate import GateReport
 from mnas.export.gated import gated_models
 from mnas.export.metadata import ID_LENGTH
 from mnas.export.parity import Image, ParityReport
-from mnas.jsonio import remove_unfinished, write_bytes_atomic, write_json_atomic, write_text_atomic
+from mnas.export.weights_file import save_weights
+from mnas.jsonio import remove_unfinished, write_json_atomic, write_text_atomic
 from mnas.modules import LayerModule
 
 _FILES = ("architecture.json", "weights.pt", "model.onnx", "model.tflite", "card.json", "card.md")
@@ -112,8 +112,6 @@ def write_models(
         ExportError: ``EXP01``: a model does not compute what the module computes. ``EXP03`` to ``EXP06``: see
             `mnas.export.gate`.
     """
-    import torch
-
     folder = export_folder(exports, architecture.arch_id)
     for name in _FILES:
         remove_unfinished(folder / name)
@@ -121,9 +119,7 @@ def write_models(
     models = gated_models(architecture, module, images, places, preprocessing=preprocessing)
     _make_way(folder, study)
     write_json_atomic(folder / "architecture.json", architecture.to_json())
-    buffer = io.BytesIO()
-    torch.save(module.state_dict(), buffer)
-    write_bytes_atomic(folder / "weights.pt", buffer.getvalue())
+    save_weights(module, folder / "weights.pt")
     files = {
         model_format: save_artifact(
             model.data,

@@ -6,7 +6,7 @@ too, run it: ``HardSwish`` came with 14, and nothing after 17 would change a nod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from mnas.export.artifact import WRITER_VERSION
 from mnas.export.checks import flat_outputs, layer_weights
+from mnas.export.onnx_bytes import model_bytes
 from mnas.layers import NETWORK_INPUT, LayerSpec
 from mnas.weights import Weights
 
@@ -63,7 +64,7 @@ def write_onnx(
     model.graph.output.append(helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, output_shape))
     for key, value in sorted((metadata or {}).items()):
         model.metadata_props.add(key=key, value=value)
-    return bytes(model.SerializeToString(deterministic=True))
+    return model_bytes(model, graph.initializers)
 
 
 class _Graph:
@@ -73,7 +74,7 @@ class _Graph:
         self, proto: GraphProto, layers: tuple[LayerSpec, ...], weights: Weights, flat: Mapping[int, bool]
     ) -> None:
         self._proto = proto
-        self._known: set[str] = set()
+        self._initializers: dict[str, tuple[TensorProto, npt.NDArray[Any]]] = {}
         self._weights = weights
         self._flat = flat
         self._names = {layer.index: layer.name for layer in layers}
@@ -94,11 +95,15 @@ class _Graph:
 
     def constant(self, name: str, values: npt.NDArray[Any]) -> str:
         """Store an initializer once and return its name."""
-        if name not in self._known:
-            self._known.add(name)
+        if name not in self._initializers:
             kind = _DATA_TYPES[str(values.dtype)]
-            self._proto.initializer.add(name=name, data_type=kind, dims=values.shape, raw_data=values.tobytes())
+            self._initializers[name] = (TensorProto(name=name, data_type=kind, dims=values.shape), values)
         return name
+
+    @property
+    def initializers(self) -> Iterable[tuple[TensorProto, npt.NDArray[Any]]]:
+        """Name, type and dims of each constant, with its values, in the order in which they came."""
+        return self._initializers.values()
 
     def ints(self, *values: int) -> str:
         """Store a vector of int64 and return its name; equal vectors share one."""

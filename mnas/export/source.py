@@ -42,9 +42,9 @@ class ExportSource:
             ArchitectureError: A block does not fit the one before it.
         """
         if self.weights is not None:
-            from mnas.export.weights_file import module_with, read_weights
+            from mnas.export.weights_file import load_weights
 
-            return module_with(self.architecture, read_weights(self.weights), self.weights)
+            return load_weights(self.architecture, self.weights)
         from mnas.export.parity import settle_batch_norm
 
         module = build_module(self.architecture, seed=seed)

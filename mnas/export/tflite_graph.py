@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ FILE_IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
 SIGNATURE_KEY = "serving_default"
 _ALIGNMENT = 16
+_MOST_KEPT_BYTES = 1 << 26
 _TENSOR_TYPES = {
     "float32": schema.TensorType.FLOAT32,
     "int32": schema.TensorType.INT32,
@@ -45,6 +47,36 @@ class AlignedBuffer:
         schema.BufferStart(builder)
         schema.BufferAddData(builder, data)
         return int(schema.BufferEnd(builder))
+
+
+class _Scratch(threading.local):
+    """What a thread packs files in, kept from one file to the next.
+
+    Of a block with large weights the fresh pages took as long as all the rest of writing it. Nothing of an earlier file
+    can stay in a later one: the builder writes every byte that it counts, its padding, too.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def packed(self, model: Any, size_bytes: int) -> bytes:
+        """Return a model's bytes; the buffer is kept unless it is very large.
+
+        Args:
+            model: The schema's object.
+            size_bytes: About as large as the file will be; growing copies all that was written before.
+        """
+        if len(self._bytes) < size_bytes:
+            self._bytes = bytearray(size_bytes)
+        builder = flatbuffers.Builder(0)
+        builder.Bytes, builder.head = self._bytes, len(self._bytes)
+        builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
+        if len(self._bytes) > _MOST_KEPT_BYTES:
+            self._bytes = bytearray()
+        return bytes(memoryview(builder.Bytes)[builder.Head() :])
+
+
+_SCRATCH = _Scratch()
 
 
 class TFLiteGraph:
@@ -149,10 +181,8 @@ class TFLiteGraph:
                 )
             ],
         )
-        # Room for everything from the start: growing copies all that was written before.
-        builder = flatbuffers.Builder(self._content_bytes + 512 * (len(self._tensors) + len(self._operators)) + 4096)
-        builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
-        return bytes(memoryview(builder.Bytes)[builder.Head() :])
+        parts = len(self._tensors) + len(self._operators)
+        return _SCRATCH.packed(model, self._content_bytes + 512 * parts + 4096)
 
     def _add_buffer(self, values: npt.NDArray[Any]) -> int:
         self._buffers.append(AlignedBuffer(values))

@@ -1,20 +1,47 @@
-"""Reads a ``weights.pt`` without running what may be in it, and says where it does not fit a network."""
+"""A ``weights.pt``: tensors only, written whole, read without running what may be in it, held against its network."""
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from mnas.architecture import Architecture
 from mnas.errors import ExportError
+from mnas.jsonio import write_bytes_atomic
 from mnas.modules import LayerModule, build_module
 
 _MOST_NAMED = 3
+_FOREIGN = re.compile(r"GLOBAL (\w[\w.]{0,100})")
+_FLAG = "weights_only"
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write a module's ``state_dict`` whole or not at all.
+
+    Raises:
+        OSError: The folder cannot be made or written.
+    """
+    buffer = io.BytesIO()
+    torch.save({name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}, buffer)
+    write_bytes_atomic(path, buffer.getvalue())
+
+
+def load_weights(architecture: Architecture, path: Path) -> LayerModule:
+    """Return the torch module of a network with the weights of a file, in evaluation mode.
+
+    Raises:
+        ExportError: ``EXP09``: the file cannot be read. ``EXP10``: its weights are of another network, or not finite.
+        ArchitectureError: A block does not fit the one before it.
+    """
+    return module_with(architecture, read_weights(path), path)
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -32,8 +59,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
     except Exception as error:  # the reader raises whatever the junk makes it
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise _unreadable(path, f"it holds something else than tensors, or is damaged ({first[:200]})") from error
+        raise _unreadable(path, _fault(error)) from error
     if not isinstance(state, Mapping) or not all(isinstance(one, torch.Tensor) for one in state.values()) or not state:
         raise _unreadable(path, f"it holds {_kinds(state)}, not names with tensors")
     return {str(name): value for name, value in state.items()}
@@ -73,6 +99,16 @@ def module_with(architecture: Architecture, state: Mapping[str, torch.Tensor], p
         )
     module.load_state_dict(dict(state))
     return module.eval()
+
+
+def _fault(error: Exception) -> str:
+    """Return what is wrong with a file in our words: torch's own tell people to run the code that may be in it."""
+    foreign = _FOREIGN.search(str(error))
+    if foreign:
+        return f"it would run {foreign[1]} to be read, which makes no tensor; code in weights is never run"
+    first = str(error).partition("\n")[0].partition(". ")[0][:200]
+    told = "" if not first or _FLAG in first else f" ({first})"
+    return f"it holds something else than tensors, or is damaged{told}"
 
 
 def _first_misfit(expected: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> str:

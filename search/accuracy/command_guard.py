@@ -26,7 +26,7 @@ def guard(parent_pid: int, timeout_s: float, argv: list[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"{error}\n")
         return NOT_STARTED
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, _terminated)
     deadline = time.monotonic() + timeout_s
     try:
         while child.poll() is None:
@@ -40,6 +40,10 @@ def guard(parent_pid: int, timeout_s: float, argv: list[str]) -> int:
         _end_group(child)
 
 
+def _terminated(*_: object) -> None:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
 def _end_group(child: subprocess.Popen[bytes]) -> None:
     """Kill the command with whatever it started and left running."""
     try:
@@ -50,4 +54,4 @@ def _end_group(child: subprocess.Popen[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(guard(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]))
+    raise SystemExit(guard(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]))

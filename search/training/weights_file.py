@@ -1,29 +1,18 @@
-"""Trained weights on the disk: tensors only, written whole, read without running code."""
+"""Weights that a study keeps while it runs: read as any ``weights.pt`` is, with the study's own advice on failure."""
 
 from __future__ import annotations
 
-import io
-import pickle
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from mnas.architecture import Architecture
-from mnas.errors import TrainingError
-from mnas.jsonio import write_bytes_atomic
-from mnas.modules import LayerModule, build_module
+from mnas.errors import ExportError, TrainingError
+from mnas.export import weights_file
+from mnas.export.weights_file import save_weights
+from mnas.modules import LayerModule
 
-
-def save_weights(module: nn.Module, path: Path) -> None:
-    """Write a module's ``state_dict`` whole or not at all.
-
-    Raises:
-        OSError: The folder cannot be made or written.
-    """
-    buffer = io.BytesIO()
-    torch.save({name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}, buffer)
-    write_bytes_atomic(path, buffer.getvalue())
+__all__ = ["load_weights", "save_weights"]
 
 
 def load_weights(architecture: Architecture, path: Path) -> LayerModule:
@@ -32,16 +21,15 @@ def load_weights(architecture: Architecture, path: Path) -> LayerModule:
     Raises:
         TrainingError: ``TRN04``: the file is not there, is damaged or holds another network's weights.
     """
-    module = build_module(architecture)
     try:
-        module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, TypeError, AttributeError, ValueError) as error:
+        module = weights_file.load_weights(architecture, path)
+    except ExportError as error:
         raise TrainingError(
             "TRN04",
-            "the weights of a trained network cannot be read",
+            "the weights of a trained network cannot be used",
             value=str(path),
-            why=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            why=f"{error.what}, {error.value}: {error.why}",
             fix="delete the file and resume the study, which trains the network again",
         ) from error
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return module.eval()
+    return module

@@ -4,12 +4,14 @@ import json
 import re
 from dataclasses import replace
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
 from latency_foreign import OFA_CHOICES, OFA_KEYS, ofa_network, table_text
 
 from latency.builder import LutBuilder
+from latency.coverage import covered_space
 from latency.exchange import export_table, foreign_device, import_table
 from latency.merge import merge_tables
 from latency.plan import LutPlan
@@ -18,9 +20,12 @@ from latency.table import LutEntry
 from latency.testing import made_up_table
 from mnas.errors import LutError
 from mnas.segments import segments_of
-from mnas.spaces.presets import open_space
+from mnas.spaces.presets import open_space, with_resolutions
+from mnas.spaces.staged import StagedSpace
+from mnas.spaces.toml_file import read_space
 
 SPACE = open_space("mobilenetv3", "digits", (8,))
+EXAMPLES = Path(__file__).parents[2] / "docs" / "spaces"
 
 
 @pytest.fixture
@@ -71,6 +76,45 @@ def test_two_resolutions_become_one_validated_table(store, build):
     more = merge_tables(store, [table, third]).table
     assert more.validation.networks == 18 and len(more.entries) > len(table.entries)
     assert {name for name, _ in more.origin.ancestors} == {one.lut_id for one in (first, second, table, third)}
+
+
+@pytest.fixture
+def build_own(store, plan, additive_device):
+    """Return a function that builds a table of some resolutions of a user's own space, with some kernels."""
+    tiny = read_space(EXAMPLES / "tiny.toml").definition
+
+    def build_own(*px, kernels=(3, 5)):
+        stages = tuple(stage.model_copy(update={"kernels": kernels}) for stage in tiny.stages)
+        space = StagedSpace(with_resolutions(tiny.model_copy(update={"stages": stages}), px))
+        return LutBuilder(store, additive_device(), LutPlan(space, plan.settings), lambda *_: None).build(anew=True)
+
+    return build_own
+
+
+def test_two_resolutions_of_a_users_own_space_become_one_validated_table(store, build, build_own):
+    first, second = build_own(8), build_own(12)
+    merged = merge_tables(store, [first, second])
+    table = merged.table
+    assert merged.warnings == () and table.validation.networks == 12
+    both = covered_space(table)
+    assert both.definition == read_space(EXAMPLES / "tiny.toml").definition
+    for network in networks_of(store, table.lut_id):
+        assert both.decode(tuple(json.loads(network.genome_json))).arch_id == network.arch_id
+    # A preset joins it: both keep their networks.
+    more = merge_tables(store, [first, build(8)]).table
+    assert more.space == "user/tiny + mobilenetv3/digits"
+    assert {one.arch_id for one in networks_of(store, first.lut_id)} < {
+        one.arch_id for one in networks_of(store, more.lut_id)
+    }
+
+
+def test_two_spaces_of_one_name_are_not_taken_for_one(store, build_own):
+    first, second = build_own(8), build_own(12, kernels=(5,))
+    merged = merge_tables(store, [first, second])
+    assert merged.table.validation is None and networks_of(store, merged.table.lut_id) == []
+    told = " ".join(merged.warnings)
+    assert f"whole networks of {first.lut_id} cannot be added up" in told and "UNVALIDATED" in told
+    assert "space_definition" not in merged.table.settings
 
 
 def test_what_was_drawn_of_the_sources_is_drawn_of_the_merged_table(store, build, additive_device):

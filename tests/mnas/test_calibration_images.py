@@ -1,5 +1,7 @@
 """A folder of calibration images: read as the card says, or refused with the file and the reason."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +88,27 @@ def test_a_folder_without_images_is_refused(tmp_path):
 def test_too_few_images_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"DAT13.*7 in "):
         read_calibration_images(fill(tmp_path, count=7), GREY)
+
+
+def test_links_to_images_are_images_and_links_to_folders_are_not_followed(tmp_path):
+    elsewhere, folder = fill(tmp_path / "elsewhere", count=LEAST_IMAGES + 3), tmp_path / "images"
+    folder.mkdir()
+    for path in sorted(elsewhere.iterdir())[:LEAST_IMAGES]:
+        (folder / path.name).symlink_to(path)
+    (folder / "loop").symlink_to(folder)
+    (folder / "more").symlink_to(elsewhere)
+    found = read_calibration_images(folder, GREY)
+    np.testing.assert_array_equal(found, read_calibration_images(elsewhere, GREY, limit=99)[:LEAST_IMAGES])
+
+
+def test_what_is_called_an_image_and_is_no_file_is_told(tmp_path):
+    fill(tmp_path)
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match=r"DAT12.*pipe\.png.*it is no file"):
+        read_calibration_images(tmp_path, GREY)
+    (tmp_path / "gone.png").symlink_to(tmp_path / "absent.png")
+    with pytest.raises(DataError, match=r"DAT12.*gone\.png.*a link to nothing"):
+        read_calibration_images(tmp_path, GREY)
 
 
 @settings(max_examples=40)

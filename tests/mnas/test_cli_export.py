@@ -280,6 +280,8 @@ def test_what_is_no_weights_is_refused_and_never_run(run, tmp_path, folder, writ
     write(folder / "weights.pt", tmp_path / "made by code")
     status, said, _ = run("export", folder / "weights.pt", "--out", tmp_path / "new")
     assert status == 1 and "EXP09" in said and "weights.pt" in said
+    assert "weights_only" not in said  # torch advises to switch it off
+    assert ("it would run posix.mkdir" in said) == (write is saved_code)
     assert not (tmp_path / "made by code").exists() and not (tmp_path / "new").exists()
 
 

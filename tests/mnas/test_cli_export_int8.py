@@ -1,7 +1,10 @@
 """``mnas export --int8``: files of integers beside those of floats, or a reason why there are none."""
 
+import csv
+import io
 import json
 import re
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -52,6 +55,10 @@ def test_files_of_integers_stand_beside_the_others(images, tmp_path, capsys):
     assert code == 0
     assert "tflite int8" in said.out
     assert "agreement" in said.out
+    code, said = run(*options, "--to", "onnx", "--force", "--format", "csv", capsys=capsys)
+    assert code == 0
+    hashes = [row["sha256"] for row in csv.DictReader(io.StringIO(said.out))]
+    assert hashes == [sha256((out / f"mobilenetv3-small{one}.onnx").read_bytes()).hexdigest() for one in ("", "-int8")]
 
 
 @pytest.mark.parametrize(

@@ -44,13 +44,28 @@ OTHER = {
     "weights": (2.0, 1.0),
     "dtype": "int8",
     "confidence": 0.9,
+    "accuracy": "halving",
+    "accuracy_timeout": 60.0,
+    "proxy_preset": "mnasnet5",
+    "proxy_epochs": 3,
+    "proxy_fraction": 0.5,
+    "proxy_resolution": 20,
+    "proxy_width": 0.5,
 }
 """Another value of every key than the usual one."""
 
 
 def test_every_key_is_covered_here():
-    assert set(OTHER) | {"schema_version"} == set(StudyConfig.model_fields)
+    assert set(OTHER) | {"schema_version", "accuracy_cmd"} == set(StudyConfig.model_fields)
     assert all(getattr(RESOLVED, key) != value for key, value in OTHER.items())
+
+
+def test_a_command_means_the_estimator_command_and_belongs_to_no_other():
+    command = "python train.py {architecture}"
+    assert make_config({"accuracy_cmd": command}).accuracy == "command"
+    for asked in ({"accuracy_cmd": command, "accuracy": "halving"}, {"accuracy": "command"}):
+        with pytest.raises(ConfigError, match=r"CFG01.*accuracy_cmd"):
+            make_config(asked)
 
 
 def test_every_key_has_a_flag_of_its_name_and_every_flag_is_a_key():
@@ -58,6 +73,7 @@ def test_every_key_has_a_flag_of_its_name_and_every_flag_is_a_key():
     flags = {option.lstrip("-").replace("-", "_") for one in command.params for option in one.opts}
     assert set(OTHER) - {"other_devices"} <= flags, "--device is repeated for the others"
     rest = {"adb", "config", "resume", "workers", "plan", "out", "format", "o", "output", "q", "quiet", "help"}
+    rest |= {"ray", "job_cpus", "job_gpus", "accuracy_cmd"}
     assert flags - set(OTHER) <= rest
     assert all(one.default is None for one in command.params if one.name in OTHER), "a flag not given must not override"
 

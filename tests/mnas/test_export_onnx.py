@@ -34,6 +34,23 @@ def test_a_named_network(name, px):
     assert_parity(layers_of(architecture), build_module(architecture), architecture.input_shape_chw)
 
 
+@pytest.mark.parametrize("name", ["mobilenetv3-small", "shufflenetv2", "squeezenet-1.1"])
+def test_the_bytes_are_those_that_protobuf_writes(name):
+    layers = layers_of(named_network(name, 64, 300))
+    data = write_onnx(layers, random_weights(layers, np.random.default_rng(0)), metadata={"b": "x" * 200, "a": ""})
+    model = onnx.load_from_string(data)
+    assert len(model.graph.initializer) > 20 and len(model.metadata_props) == 2
+    again = onnx.ModelProto()
+    for field, value in model.ListFields():  # anew, so that no order of the file is kept
+        if hasattr(value, "extend"):
+            getattr(again, field.name).extend(value)
+        elif hasattr(value, "CopyFrom"):
+            getattr(again, field.name).CopyFrom(value)
+        else:
+            setattr(again, field.name, value)
+    assert again.SerializeToString(deterministic=True) == data
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation(activation):
     block = Block(op="conv", kernel_size=3, out_channels=8, activation=activation, norm="none")

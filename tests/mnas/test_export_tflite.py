@@ -1,5 +1,7 @@
 """The TFLite writer: what it writes computes what torch computes, under XNNPACK and under the plain kernels."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -107,6 +109,21 @@ def test_xnnpack_takes_a_whole_network(every_operator):
         interpreter.allocate_tensors()
         delegates = [op for op in interpreter._get_ops_details() if op["op_name"] == "DELEGATE"]
         assert [list(op["outputs"]) for op in delegates] == [[interpreter.get_output_details()[0]["index"]]]
+
+
+def test_a_file_is_the_same_whatever_was_written_before(every_operator):
+    large = layers_of(named_network("mobilenetv3-small", 64, 10))
+
+    def write(layers):
+        return write_tflite(layers, random_weights(layers, np.random.default_rng(0)), name="one", metadata={"key": "x"})
+
+    with ThreadPoolExecutor(1) as thread:  # a thread of its own has written nothing before
+        fresh = thread.submit(write, every_operator).result()
+    assert write(large) != fresh
+    assert write(every_operator) == fresh
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(write, [large, every_operator] * 8))
+    assert set(found[1::2]) == {fresh} and set(found[::2]) == {write(large)}
 
 
 @settings(deadline=None, max_examples=60)
