@@ -44,6 +44,8 @@ def estimator_note(verdict: dict[str, Any], one: dict[str, Any]) -> str:
     macs = next(other for other in verdict["estimators"] if other["name"] == "macs")
     text += f", MACs alone at {macs['tau']['value']:.2f}"
     beyond = Interval.from_json(one["beyond_macs"])
+    if Interval.from_json(one["tau"]).low <= 0:
+        return f"{text}: no better than chance, as far as this audit can tell"
     if beyond.holds_zero:
         return f"{text}: MACs would do as well (the difference holds 0)"
     return f"{text}: better than MACs" if beyond.low > 0 else f"{text}: worse than MACs"

@@ -1,0 +1,54 @@
+"""``mnas accuracy audit``: its plan, its table, and what is refused."""
+
+import json
+
+import pytest
+
+from mnas.cli import main
+
+ARGUMENTS = ["accuracy", "audit", "--data", "digits", "--training", "small", "--quiet"]
+
+
+def told(capsys, *arguments):
+    status = main([*ARGUMENTS, *arguments])
+    return status, capsys.readouterr()
+
+
+def test_a_plan_starts_nothing(tmp_path, capsys):
+    status, said = told(
+        capsys, "--plan", "--networks", "30", "--seeds", "3", "--format", "json", "--out", str(tmp_path)
+    )
+    plan = json.loads(said.out)["audit"]
+    assert status == 0 and not list(tmp_path.iterdir())
+    assert plan["trainings of the truth"] == 90 and plan["estimates"] == 30 * 7 and "proxy" in plan["estimators"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--estimator", "magic"], "CFG52"),
+        (["--estimator", "zero-cost:magic"], "CFG53"),
+        (["--accuracy-cmd", "python train.py"], "CFG51"),
+        (["--training", "endless"], "CFG01"),
+        (["--preset", "fashion-wide", "--space", "no-such-space"], ""),
+    ],
+)
+def test_what_cannot_be_audited_is_refused_before_anything_is_trained(tmp_path, capsys, arguments, code):
+    status, said = told(capsys, *arguments, "--out", str(tmp_path))
+    assert status == 2 and code in said.err
+
+
+@pytest.mark.slow
+def test_an_audit_stops_by_the_clock_goes_on_and_is_told(tmp_path, capsys):
+    small = ["--networks", "6", "--estimator", "zero-cost:params", "--out", str(tmp_path), "--workers", "2"]
+    status, said = told(capsys, *small, "--minutes", "0.0001")
+    assert status == 5 and said.out == ""
+    status, said = told(capsys, *small, "--format", "json")
+    verdict = json.loads(said.out)["audit"]
+    assert status == 0 and verdict["networks"] == 6 and verdict["seeds"] == 2
+    names = [one["name"] for one in verdict["estimators"]]
+    assert names == ["macs", "params", "zero-cost:params"]
+    figures = {one["name"]: one["tau"] for one in verdict["estimators"]}
+    assert figures["params"] == figures["zero-cost:params"]
+    status, said = told(capsys, *small)
+    assert status == 0 and "seed noise" in said.out and "zero-cost:params" in said.out

@@ -1,0 +1,185 @@
+"""Audits: resumable to the same verdict, honest about noise, and told with a search's front."""
+
+import sqlite3
+
+import numpy as np
+import pytest
+
+from mnas.config import make_config
+from mnas.errors import ConfigError
+from mnas.jsonio import canonical_json
+from mnas.spaces.presets import open_space
+from mnas.store import Store
+from search.accuracy.audit import Audit
+from search.accuracy.audit_log import AUDIT, TRUTH, VERDICT, AuditLog, latest_verdict
+from search.accuracy.audit_notes import NO_AUDIT, ceiling_notes, notes_for_search
+from search.accuracy.audit_verdict import EstimatorRows, TruthRows, make_verdict
+from search.accuracy.jobs import TrainingJob, TrainingOutcome
+from search.data.registry import open_dataset
+from search.executors.executor import InProcessExecutor, Job
+from search.testing import KeptReporter
+
+
+class MadeUpTruth(InProcessExecutor):
+    """Trains nothing: errors fall with a network's parameters, with noise by seed; scores are worked out really."""
+
+    def __init__(self, stop_after=None, failing=()):
+        self.trained, self._stop_after, self._failing = [], stop_after, failing
+
+    def map_in_order(self, jobs, on_done=None):
+        made_up = [
+            Job(self._train, job.arguments) if isinstance(job.arguments[0], TrainingJob) else job for job in jobs
+        ]
+        return super().map_in_order(made_up, on_done)
+
+    def _train(self, job):
+        if len(self.trained) == self._stop_after:
+            raise KeyboardInterrupt
+        self.trained.append(job)
+        if len(self.trained) in self._failing:
+            return TrainingOutcome(seed=job.seed, error_message="TRN01: loss is NaN", diverged=True)
+        widest = max(block["out_channels"] for block in job.architecture_json["head"])
+        error = 0.5 - 0.001 * widest - 1e-6 * len(canonical_json(job.architecture_json)) + job.seed % 997 * 1e-5
+        return TrainingOutcome({"rank-val": error}, {"rank-val": error}, {"rank-val": 200}, 1.0, 2.0, job.seed)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "store.sqlite3", (AUDIT,)) as opened:
+        yield opened
+
+
+def audit(networks=10, seeds=2, estimators=("proxy", "zero-cost:params"), **keys):
+    config = make_config({"data": "digits", "preset": "digits", "training": "small", **keys})
+    space = open_space("mobilenetv3", "digits")
+    return Audit(config, space, open_dataset("digits"), networks, seeds, estimators)
+
+
+def without_costs(verdict):
+    return {**verdict, "estimators": [{**one, "cost_s": 0} for one in verdict["estimators"]]}
+
+
+def test_an_interrupted_audit_goes_on_to_the_same_verdict(store, tmp_path):
+    with Store(tmp_path / "whole.sqlite3", (AUDIT,)) as other:
+        executor = MadeUpTruth()
+        whole = audit().run(other, executor, KeptReporter())
+    assert len(executor.trained) == 10 * 2 + 10
+    with pytest.raises(KeyboardInterrupt):
+        audit().run(store, MadeUpTruth(stop_after=13), KeptReporter())
+    assert len(AuditLog(store, audit().audit_id).rows(TRUTH)) == 13
+    again = MadeUpTruth()
+    resumed = audit().run(store, again, KeptReporter())
+    assert without_costs(resumed) == without_costs(whole)
+    assert len(again.trained) == 30 - 13
+    idle = MadeUpTruth()
+    assert audit().run(store, idle, KeptReporter()) == resumed and not idle.trained
+    assert len(AuditLog(store, audit().audit_id).rows(VERDICT)) == 1
+
+
+def test_an_audit_can_be_stopped_by_the_clock_and_grow(store):
+    looks = iter([False, True])
+    assert audit().run(store, MadeUpTruth(), KeptReporter(), lambda: next(looks)) is None
+    assert len(AuditLog(store, audit().audit_id).rows(TRUTH)) == 8
+    assert audit().run(store, MadeUpTruth(), KeptReporter()) is not None
+    more = MadeUpTruth()
+    larger = audit(networks=12, seeds=3).run(store, more, KeptReporter())
+    assert (larger["networks"], larger["seeds"]) == (12, 3)
+    assert len(more.trained) == 12 * 3 - 10 * 2 + 2
+    assert audit(networks=12).sample()[:10] == audit().sample()
+
+
+def test_what_an_audit_is_of_makes_its_id():
+    ids = [audit().audit_id, audit(seed=1).audit_id, audit(training="normal").audit_id]
+    assert len(set(ids)) == 3 and audit(networks=20, seeds=5, estimators=()).audit_id == ids[0]
+
+
+def test_its_seeds_are_none_of_a_search(store):
+    executor = MadeUpTruth()
+    audit(estimators=("proxy",)).run(store, executor, KeptReporter())
+    assert len({job.seed for job in executor.trained}) == len(executor.trained)
+
+
+def test_rows_never_change(store):
+    log = AuditLog(store, "audit-1")
+    log.append("x", "k", {"a": 1})
+    log.append("x", "k", {"a": 2})
+    assert log.rows("x") == {"k": {"a": 1}}
+    for statement in ("UPDATE audit_row SET key = ''", "DELETE FROM audit_row"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            store.execute(statement)
+
+
+def test_networks_that_fail_are_left_out_and_too_few_are_refused(store):
+    verdict = audit().run(store, MadeUpTruth(failing=(3, 15)), KeptReporter())
+    assert (verdict["networks"], verdict["failed"]) == (8, 2)
+    assert "2 networks could not be trained and are left out" in ceiling_notes(verdict)
+    with pytest.raises(ConfigError, match=r"CFG55.*5 of 10.*loss is NaN"):
+        audit(seed=3).run(store, MadeUpTruth(failing=range(1, 6)), KeptReporter())
+
+
+def truth_of(means, noise, macs, seed=0):
+    rng, count = np.random.default_rng(seed), len(means)
+    errors = np.asarray(means)[:, None] + rng.normal(0, noise, (count, 2))
+    ids = tuple(f"{i:02}" for i in range(count))
+    genomes = tuple((int(rng.integers(0, 3)), int(rng.integers(0, 3))) for _ in range(count))
+    return TruthRows(ids, genomes, errors, np.ones((count, 2)), 500, np.asarray(macs), np.asarray(macs) * 2, 0)
+
+
+def rows_of(truth, errors):
+    return {one: {"failure": "", "error": e, "cost_s": 0.5} for one, e in zip(truth.arch_ids, errors, strict=True)}
+
+
+def test_a_good_estimator_beats_macs_and_one_that_knows_only_macs_does_not():
+    rng = np.random.default_rng(5)
+    macs = rng.uniform(1, 10, 30)
+    means = 0.3 - 0.01 * macs + rng.normal(0, 0.03, 30)
+    truth = truth_of(means, 0.002, macs)
+    said = [
+        EstimatorRows("good", "good:1", rows_of(truth, means)),
+        EstimatorRows("size", "size:1", rows_of(truth, -macs)),
+    ]
+    verdict = make_verdict(truth, said, (3, 3), 0)
+    good, size = verdict["estimators"][2:4]
+    assert good["tau"]["low"] > 0.8 and good["beyond_macs"]["low"] > 0 and good["beyond_macs_within_bands"]["low"] > 0
+    assert size["beyond_macs"] == {"value": 0, "low": 0, "high": 0}
+    assert good["cost_s"] == 0.5 and verdict["estimators"][-1]["name"].startswith("learned")
+    config = (make_config({}), {"good:1", "size:1"})
+    assert notes_for_search(verdict, "good", config[1])[-1].endswith("better than MACs")
+    assert "MACs would do as well" in notes_for_search(verdict, "size", config[1])[-1]
+    assert "with other settings" in notes_for_search(verdict, "good", {"good:2"})[-1]
+    assert "not at all" in notes_for_search(verdict, "halving", config[1])[-1]
+    assert not any("not measurable" in note for note in notes_for_search(verdict, "good", config[1]))
+
+
+def test_noise_is_called_not_measurable():
+    macs = np.linspace(1, 2, 20)
+    truth = truth_of(np.full(20, 0.2), 0.01, macs)
+    said = EstimatorRows("chance", "chance:1", rows_of(truth, np.random.default_rng(9).normal(size=20)))
+    verdict = make_verdict(truth, [said], (3, 3), 0)
+    assert "no better than chance" in notes_for_search(verdict, "chance", {"chance:1"})[-1]
+    assert any("not measurable here" in note for note in ceiling_notes(verdict))
+    assert verdict["gap"] == pytest.approx(1.96 * verdict["noise"], rel=1e-3)
+
+
+def test_an_estimator_that_fails_on_every_network_is_told_of():
+    macs = np.linspace(1, 2, 8)
+    truth = truth_of(0.3 - macs / 10, 0.001, macs)
+    rows = {one: {"failure": "TRN12: it printed nothing"} for one in truth.arch_ids}
+    verdict = make_verdict(truth, [EstimatorRows("command", "command:1", rows)], (3, 3), 0)
+    assert "printed nothing" in notes_for_search(verdict, "command", set())[-1]
+    some = {**rows_of(truth, truth.macs), truth.arch_ids[0]: {"failure": "x"}}
+    figures = make_verdict(truth, [EstimatorRows("command", "command:1", some)], (3, 3), 0)["estimators"][-1]
+    assert figures["not_estimated"] == 1
+
+
+def test_the_newest_verdict_on_the_same_space_and_data_is_found(store, tmp_path):
+    verdict = audit().run(store, MadeUpTruth(), KeptReporter())
+    fingerprint = open_dataset("digits").fingerprint
+    assert latest_verdict(store, "mobilenetv3", "digits", fingerprint) == verdict
+    assert latest_verdict(store, "mobilenetv3", "fashion", fingerprint) is None
+    assert latest_verdict(store, "mobilenetv3", "digits", "other") is None
+    larger = audit(networks=12).run(store, MadeUpTruth(), KeptReporter())
+    assert latest_verdict(store, "mobilenetv3", "digits", fingerprint) == larger != verdict
+    with Store(tmp_path / "old.sqlite3") as old:
+        assert latest_verdict(old, "mobilenetv3", "digits", fingerprint) is None
+    assert notes_for_search(None, "proxy", set()) == [NO_AUDIT]
