@@ -24,7 +24,7 @@ def open_space(family: str, preset: str, resolutions_px: tuple[int, ...] = ()) -
 
     Args:
         family: One of `FAMILIES`.
-        preset: ``fashion``, ``digits`` or ``imagenet``.
+        preset: ``fashion``, ``digits`` or ``imagenet``; ``fashion-wide`` of mobilenetv3.
         resolutions_px: Keep only these of the preset's resolutions; all of them when empty.
 
     Raises:
