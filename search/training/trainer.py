@@ -92,7 +92,7 @@ def train_network(
         images, labels = tensors(dataset, "train", architecture.input_shape_chw[1], schedule.train_images)
         train_loss, seen = _fit(module, images, labels, schedule, seed)
         if schedule.bn_images:
-            _estimate_batch_norms(module, images[: schedule.bn_images])
+            estimate_batch_norms(module, images[: schedule.bn_images])
     return TrainedNetwork(module.eval(), train_loss, time.process_time() - started, seen)
 
 
@@ -188,7 +188,7 @@ class _Average:
 
 
 @torch.no_grad()
-def _estimate_batch_norms(module: nn.Module, images: torch.Tensor) -> None:
+def estimate_batch_norms(module: nn.Module, images: torch.Tensor) -> None:
     """Set every batch norm's statistics to the mean over batches of the given training images."""
     norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
