@@ -53,7 +53,8 @@ def train(
     from search.supernet.schedule import supernet_schedule
 
     if resume:
-        raise ConfigError("CFG41", "--resume takes no name here", value=resume, why="a folder has one supernet", fix="leave it out")  # fmt: skip
+        why = "a folder has one supernet"
+        raise ConfigError("CFG41", "--resume takes no name here", value=resume, why=why, fix="leave it out")
     own = preset if preset is not None else "" if is_space_file(space) else data
     schedule = replace(supernet_schedule(data, epochs=epochs, rule=rule, progressive=progressive), amp=amp)
     folder = output_folder(out)
@@ -104,7 +105,9 @@ def _described(checkpoint: Checkpoint) -> Result:
         "history": [list(row) for row in checkpoint.history],
     }
     rows: list[list[object]] = [
-        [name.replace("_", " "), value] for name, value in document.items() if not isinstance(value, dict | list)
+        [name.replace("_", " "), value]
+        for name, value in list(document.items())[1:]
+        if not isinstance(value, dict | list)
     ]
     rows += [[f"schedule: {name}", value] for name, value in description.schedule.to_json().items() if name != "phases"]
     rows += [
@@ -147,5 +150,5 @@ def _plan(request: SupernetRequest) -> Result:
         "ms_per_image": round(ms, 3),
         "estimated_minutes_per_10000_images_and_epoch": round(ms / 6 / request.processes, 2),
     }
-    rows: list[list[object]] = [[name.replace("_", " "), value] for name, value in document.items()]
+    rows: list[list[object]] = [[name.replace("_", " "), value] for name, value in list(document.items())[1:]]
     return Result(("what", "value"), rows, document, title=f"plan of a supernet of {space.name}")

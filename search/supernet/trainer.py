@@ -84,26 +84,24 @@ class SupernetTrainer:
         known = set(map(id, decayed))
         others = [p for p in self._parameters.values() if id(p) not in known]
         groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        return torch.optim.SGD(groups, lr=schedule.lr, momentum=schedule.momentum, nesterov=True, fused=True)
+        optimiser = torch.optim.SGD(groups, lr=schedule.lr, momentum=schedule.momentum, nesterov=True, fused=True)
+        for parameter in self._parameters.values():  # all of them, for steps reach some weights later than others
+            optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return optimiser
 
     @torch.no_grad()
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.step, self.cost_s, self.history = checkpoint.step, checkpoint.cost_s, list(checkpoint.history)
         for name, parameter in self._parameters.items():
             parameter.copy_(checkpoint.weights[name])
-            if name in checkpoint.momenta:
-                state = self._optimiser.state[parameter]
-                state["momentum_buffer"] = torch.empty_like(parameter).copy_(checkpoint.momenta[name])
+            self._optimiser.state[parameter]["momentum_buffer"].copy_(checkpoint.momenta[name])
         for name, average in self._averages.items():
             average.copy_(checkpoint.averages[name])
 
     def checkpoint(self) -> Checkpoint:
         """Return what is needed to go on, copied."""
-        momenta = {
-            name: self._optimiser.state[parameter]["momentum_buffer"]
-            for name, parameter in self._parameters.items()
-            if self._optimiser.state[parameter].get("momentum_buffer") is not None
-        }
+        state = self._optimiser.state
+        momenta = {name: state[parameter]["momentum_buffer"] for name, parameter in self._parameters.items()}
         return Checkpoint(
             self._description,
             self.step,
