@@ -18,6 +18,7 @@ from search.supernet.checkpoint import Checkpoint, Description
 from search.supernet.network import Supernet
 from search.supernet.parallel import Alone, Group
 from search.supernet.phases import PhaseNetworks
+from search.supernet.sorting import put_in_order, sorting_of
 
 HISTORY_ROWS = 200
 _RAMP_STEPS = 10
@@ -100,18 +101,20 @@ class SupernetTrainer:
 
     def checkpoint(self) -> Checkpoint:
         """Return what is needed to go on, copied."""
-        state = self._optimiser.state
-        momenta = {name: state[parameter]["momentum_buffer"] for name, parameter in self._parameters.items()}
         return Checkpoint(
             self._description,
             self.step,
             self.steps,
             self.cost_s,
             _copied(self._parameters),
-            _copied(momenta),
+            _copied(self._momenta()),
             _copied(self._averages),
             tuple(self.history),
         )
+
+    def _momenta(self) -> dict[str, torch.Tensor]:
+        state = self._optimiser.state
+        return {name: state[parameter]["momentum_buffer"] for name, parameter in self._parameters.items()}
 
     def run(self, is_over: Callable[[], bool], on_step: Callable[[], None] = lambda: None) -> None:
         """Train until the schedule's end or until the first process says that it is over.
@@ -134,6 +137,7 @@ class SupernetTrainer:
 
     def _one_step(self, is_over: bool) -> bool:
         """Do a step; return whether it is the last one for now, on which all processes agree."""
+        self._sort_channels()
         for group in self._optimiser.param_groups:
             group["lr"] = self._schedule.learning_rate(self.step, self.steps)
         self._optimiser.zero_grad()
@@ -149,6 +153,18 @@ class SupernetTrainer:
         self._optimiser.step()
         self._average()
         return told[2] > 0
+
+    def _sort_channels(self) -> None:
+        """Sort blocks' inner channels by importance where this step is the first that takes fewer of them."""
+        if not self.step or "expand" not in self._elastic(self.step) or "expand" in self._elastic(self.step - 1):
+            return
+        sorting = sorting_of(self.network)
+        weights = {name: parameter.data for name, parameter in self._parameters.items()}
+        for own in (weights, self._momenta(), *([self._averages] if self._averages else [])):
+            put_in_order(own, sorting)
+
+    def _elastic(self, step: int) -> tuple[str, ...]:
+        return self._schedule.phase_at(step, self.steps).elastic
 
     def _share_gradients(self, news: torch.Tensor) -> torch.Tensor:
         """Average gradients and news over the processes; all have gradients of the same weights."""
