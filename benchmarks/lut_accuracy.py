@@ -168,7 +168,7 @@ def _predicted(table: LatencyTable, networks: Sequence[Architecture]) -> dict[st
         one.arch_id: {
             "ms": estimate.ms,
             "sd_ms": estimate.sd_ms,
-            "sum_ms": table.parts(one)[0],
+            "sum_ms": table.plain_sum_ms(one),
             "macs": total_macs(layers_of(one)),
         }
         for one, estimate in zip(networks, table.estimate(networks), strict=True)
@@ -176,8 +176,7 @@ def _predicted(table: LatencyTable, networks: Sequence[Architecture]) -> dict[st
 
 
 def _built(device: OnDevice, space: SearchSpace, mode: str, spec: str) -> tuple[LatencyTable, dict[str, Any]]:
-    rounds = 6 if mode == "accurate" else 4
-    settings = lut_settings("fast" if mode == "fast" else "accurate", rounds, 12, 12, spec)
+    settings = lut_settings("fast" if mode == "fast" else "accurate", device=spec)
     started = time.perf_counter()
     table = device.build_table(LutPlan(space, settings), lambda what, done, total: None, anew=True)
     seconds = time.perf_counter() - started

@@ -122,6 +122,19 @@ class Harness:
             if enough(turn + 1):
                 return
 
+    def load_ahead(self, artifacts: Iterable[ModelArtifact]) -> None:
+        """Load models before `visits` is asked for them, which tells of those that cannot be loaded.
+
+        Args:
+            artifacts: Some of the models to come.
+
+        Raises:
+            DeviceError: The device itself is gone.
+            MeasurementError: ``MEA03``: a reference network cannot be loaded.
+        """
+        self._load_references()
+        self.device.load(artifacts)
+
     def _load_references(self) -> None:
         self._require_references(self.device.load(self.references.values()))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from latency.calibration import Calibration, calibrate
+from latency.calibration import Calibration, calibrate, sums_by_resolution
 from latency.draws import table_draws
 from latency.key import segment_key, segment_to_json
 from latency.plan import LutPlan
@@ -88,10 +88,37 @@ def _networks(plan: LutPlan, measured: Found, entries: Mapping[Segment, LutEntry
     return rows
 
 
-def _columns(rows: Sequence[MeasuredNetwork], purpose: str, calibration: Calibration) -> MeasuredNetworks:
+def _segments(plan: LutPlan, row: MeasuredNetwork) -> tuple[Segment, ...]:
+    return segments_of(plan.space.decode(tuple(json.loads(row.genome_json))))
+
+
+def _calibrated(
+    plan: LutPlan, entries: Mapping[Segment, LutEntry], rows: Sequence[MeasuredNetwork]
+) -> tuple[Calibration, list[MeasuredNetwork]]:
+    """Return the calibration, and the networks with their sums as it weighs them."""
+    plain = {segment: entry.latency_ms for segment, entry in entries.items()}
+    fitting = [row for row in rows if row.purpose == "calibration"]
+    fastest = segments_of(plan.space.decode(plan.space.cheapest(lambda segment: plain[segment])))
+    calibration = calibrate(
+        [sums_by_resolution(_segments(plan, row), plain) for row in fitting],
+        [row.block_params for row in fitting],
+        [row.measured_ms for row in fitting],
+        fastest=(sum(plain[one] for one in fastest), sum(block_params(one) for one in fastest)),
+    )
+    weighted = {segment: ms * calibration.weight(segment) for segment, ms in plain.items()}
+    return calibration, [replace(row, sum_ms=sum(weighted[one] for one in _segments(plan, row))) for row in rows]
+
+
+def _columns(
+    plan: LutPlan,
+    entries: Mapping[Segment, LutEntry],
+    rows: Sequence[MeasuredNetwork],
+    purpose: str,
+    calibration: Calibration,
+) -> MeasuredNetworks:
     chosen = [row for row in rows if row.purpose == purpose]
     return MeasuredNetworks(
-        sums_ms=[row.sum_ms for row in chosen],
+        sums_ms=[sum(entries[one].latency_ms for one in _segments(plan, row)) for row in chosen],
         predicted_ms=[calibration.apply(row.sum_ms, row.block_params) for row in chosen],
         macs=[row.macs for row in chosen],
         measured_ms=[row.measured_ms for row in chosen],
@@ -103,8 +130,7 @@ def _draws(plan: LutPlan, measured: Found, rows: Sequence[MeasuredNetwork], cali
     for row in rows:
         if row.purpose == "calibration":
             genome = tuple(json.loads(row.genome_json))
-            parts = segments_of(plan.space.decode(genome))
-            networks.append((parts, row.block_params, measured[genome].draws_ms))
+            networks.append((_segments(plan, row), row.block_params, measured[genome].draws_ms))
     drawn = {probe: measured[probe].draws_ms for probe in plan.probes}
     return table_draws(plan.segments, drawn, networks, calibration)
 
@@ -114,11 +140,11 @@ def _uncertainty(
 ) -> Uncertainty:
     """Judge by the validation networks, and by those of the calibration as cross-validation saw them."""
     order = {segment: row for row, segment in enumerate(plan.segments)}
-    costs = draws.costs_ms(np.array([block_params(segment) for segment in plan.segments], dtype=np.float64))
+    params = np.array([block_params(segment) for segment in plan.segments], dtype=np.float64)
+    costs = draws.costs_ms(params, np.array([calibration.weight(segment) for segment in plan.segments]))
     errors, variances = [], []
     for row in rows:
-        parts = segments_of(plan.space.decode(tuple(json.loads(row.genome_json))))
-        drawn = costs[[order[one] for one in parts]].sum(axis=0) + draws.intercepts_ms
+        drawn = costs[[order[one] for one in _segments(plan, row)]].sum(axis=0) + draws.intercepts_ms
         predicted = calibration.apply(row.sum_ms, row.block_params)
         is_fitted = row.purpose == "calibration"
         errors.append(calibration.cv_error if is_fitted else predicted / row.measured_ms - 1)
@@ -146,16 +172,10 @@ class _Finished:
 
 def _finished(plan: LutPlan, measured: Found) -> _Finished:
     entries = _entries(plan, measured)
-    rows = _networks(plan, measured, entries)
-    fitting = [row for row in rows if row.purpose == "calibration"]
-    fastest = segments_of(plan.space.decode(plan.space.cheapest(lambda segment: entries[segment].latency_ms)))
-    calibration = calibrate(
-        [row.sum_ms for row in fitting],
-        [row.block_params for row in fitting],
-        [row.measured_ms for row in fitting],
-        fastest=(sum(entries[s].latency_ms for s in fastest), sum(block_params(s) for s in fastest)),
+    calibration, rows = _calibrated(plan, entries, _networks(plan, measured, entries))
+    fitted, held_out = (
+        _columns(plan, entries, rows, purpose, calibration) for purpose in ("calibration", "validation")
     )
-    fitted, held_out = (_columns(rows, purpose, calibration) for purpose in ("calibration", "validation"))
     validation = validate(fitted, held_out) if len(fitted.sums_ms) > 1 and len(held_out.sums_ms) > 1 else None
     draws = _draws(plan, measured, rows, calibration)
     return _Finished(entries, rows, calibration, validation, _uncertainty(plan, rows, calibration, draws), draws)

@@ -50,7 +50,9 @@ def table_draws(
     if not networks:
         return TableDraws(entries, np.tile([calibration.scale, 0.0, 0.0], (entries.shape[1], 1)))
     rows = {segment: row for row, segment in enumerate(segments)}
-    sums = np.stack([entries[[rows[one] for one in parts]].sum(axis=0) for parts, _, _ in networks])
+    weights = np.array([calibration.weight(one) for one in segments])
+    weighted = entries * weights[:, None]
+    sums = np.stack([weighted[[rows[one] for one in parts]].sum(axis=0) for parts, _, _ in networks])
     params = np.array([count for _, count, _ in networks], dtype=np.float64)
     measured = np.stack([latencies for _, _, latencies in networks])
     strays = np.random.default_rng(0).normal(1.0, calibration.cv_error, measured.shape)

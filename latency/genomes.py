@@ -91,9 +91,7 @@ class GenomeLatencies:
     def _drawn_costs_ms(self) -> FloatArray:
         """Cost of each cell in each draw, shape (cells, draws)."""
         table = self._table
-        assert table.draws is not None
-        params = np.array([table.params(segment) for segment in table.entries], dtype=np.float64)
-        costs = table.draws.costs_ms(params)
+        costs = table.drawn_costs_ms
         padded = np.vstack([costs, np.zeros((1, costs.shape[1]))])  # row -1: nothing stands there
         order = {segment: row for row, segment in enumerate(table.entries)}
         return np.asarray(padded[self._index.rows(order)])

@@ -50,7 +50,8 @@ def _calibrations(drawn: Mapping[Segment, FloatArray], judgement: Judgement) -> 
     count = len(next(iter(drawn.values())))
     if not fitting:
         return np.tile([calibration.scale, 0.0, 0.0], (count, 1))
-    sums = np.stack([np.sum([drawn[part] for part in judgement.segments[one.arch_id]], axis=0) for one in fitting])
+    weighted = {segment: rows * calibration.weight(segment) for segment, rows in drawn.items()}
+    sums = np.stack([np.sum([weighted[part] for part in judgement.segments[one.arch_id]], axis=0) for one in fitting])
     params = np.array([one.block_params for one in fitting], dtype=np.float64)
     spreads = [(one.high_ms - one.low_ms) / (2 * _Z95 * one.measured_ms) for one in fitting]
     sds = np.hypot(spreads, calibration.cv_error)
@@ -62,8 +63,9 @@ def _calibrations(drawn: Mapping[Segment, FloatArray], judgement: Judgement) -> 
 def uncertainty_by(draws: TableDraws, entries: Mapping[Segment, LutEntry], judgement: Judgement) -> Uncertainty:
     """Take the errors on the pooled networks apart, as a build does with its own."""
     order = {segment: row for row, segment in enumerate(entries)}
-    costs = draws.costs_ms(np.array([block_params(segment) for segment in entries], dtype=np.float64))
-    calibration, errors, variances = judgement.calibration, [], []
+    calibration, errors, variances = judgement.calibration, list[float](), list[float]()
+    params = np.array([block_params(segment) for segment in entries], dtype=np.float64)
+    costs = draws.costs_ms(params, np.array([calibration.weight(segment) for segment in entries]))
     for one in judgement.networks:
         rows = [order[part] for part in judgement.segments[one.arch_id]]
         predicted = calibration.apply(one.sum_ms, one.block_params)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from statistics import fmean
 
-from latency.calibration import Calibration, calibrate
+from latency.calibration import Calibration, calibrate, sums_by_resolution
 from latency.importers.yaml_table import resolutions_px
 from latency.saving import MeasuredNetwork
 from latency.table import LatencyTable, LutEntry, block_params
@@ -72,10 +72,11 @@ def judge(
             scales[table.lut_id] = scale
         for network in known:
             pooled[network.arch_id] = _pool(pooled.get(network.arch_id), network)
-    found = tuple(pooled.values())
-    calibration = _calibrate(found, _spaces(tables, sides), entries)
+    plain = tuple(pooled.values())
+    calibration = _calibrate(plain, segments, _spaces(tables, sides), entries)
+    found = tuple(replace(one, sum_ms=_sum_ms(segments[one.arch_id], entries, calibration)) for one in plain)
     doubts = _doubts(tables, scales)
-    validation = None if doubts else _validate(found, calibration)
+    validation = None if doubts else _validate(plain, found, calibration)
     if validation is None:
         warnings += [f"UNVALIDATED: {doubt}" for doubt in doubts or ("too few whole networks",)]
     return Judgement(found, segments, calibration, validation, tuple(warnings))
@@ -111,7 +112,7 @@ def _added_up(
             continue
         segments = segments_of(architecture)
         if all(segment in entries for segment in segments):
-            sum_ms = sum(entries[segment].latency_ms for segment in segments)
+            sum_ms = _sum_ms(segments, entries, Calibration())
             genome_json = json.dumps(list(merged.encode(architecture)))
             return replace(network, sum_ms=sum_ms, genome_json=genome_json), segments
     return None
@@ -163,12 +164,20 @@ def _doubts(tables: Sequence[LatencyTable], scales: Mapping[str, tuple[float, fl
     return doubts
 
 
+def _sum_ms(segments: Sequence[Segment], entries: Mapping[Segment, LutEntry], calibration: Calibration) -> float:
+    return sum(entries[one].latency_ms * calibration.weight(one) for one in segments)
+
+
 def _calibrate(
-    networks: Sequence[MeasuredNetwork], spaces: Sequence[SearchSpace], entries: Mapping[Segment, LutEntry]
+    networks: Sequence[MeasuredNetwork],
+    segments: Mapping[str, Sequence[Segment]],
+    spaces: Sequence[SearchSpace],
+    entries: Mapping[Segment, LutEntry],
 ) -> Calibration:
     fitting = [one for one in networks if one.purpose == "calibration"]
+    entries_ms = {segment: entry.latency_ms for segment, entry in entries.items()}
     return calibrate(
-        [one.sum_ms for one in fitting],
+        [sums_by_resolution(segments[one.arch_id], entries_ms) for one in fitting],
         [one.block_params for one in fitting],
         [one.measured_ms for one in fitting],
         fastest=min((_fastest(space, entries) for space in spaces), default=None),
@@ -183,14 +192,18 @@ def _fastest(space: SearchSpace, entries: Mapping[Segment, LutEntry]) -> tuple[f
     return known, sum(block_params(one) for one in segments)
 
 
-def _validate(networks: Sequence[MeasuredNetwork], calibration: Calibration) -> Validation | None:
+def _validate(
+    plain: Sequence[MeasuredNetwork], networks: Sequence[MeasuredNetwork], calibration: Calibration
+) -> Validation | None:
+    """Judge the predictions beside the sums as they stand, those of ``plain``."""
+    pairs = list(zip(plain, networks, strict=True))
     fitted, held_out = (
         MeasuredNetworks(
-            sums_ms=[one.sum_ms for one in chosen],
-            predicted_ms=[calibration.apply(one.sum_ms, one.block_params) for one in chosen],
-            macs=[one.macs for one in chosen],
-            measured_ms=[one.measured_ms for one in chosen],
+            sums_ms=[one.sum_ms for one, _ in chosen],
+            predicted_ms=[calibration.apply(one.sum_ms, one.block_params) for _, one in chosen],
+            macs=[one.macs for one, _ in chosen],
+            measured_ms=[one.measured_ms for one, _ in chosen],
         )
-        for chosen in ([one for one in networks if one.purpose == purpose] for purpose in ("calibration", "validation"))
+        for chosen in ([pair for pair in pairs if pair[0].purpose == use] for use in ("calibration", "validation"))
     )
     return validate(fitted, held_out) if min(len(fitted.sums_ms), len(held_out.sums_ms)) > 1 else None

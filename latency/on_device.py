@@ -34,15 +34,34 @@ _SHORT_VISITS: dict[str, Any] = {"visit_ms": 2.5, "reference_every": 12, "rounds
 whole networks in every round, so that references may be fewer; and its few rounds shall be of two processes."""
 
 
-def lut_settings(mode: Mode, rounds: int, calibration: int, validation: int, device: str = "host") -> LutSettings:
+_USUAL: dict[Mode, tuple[int, int, int]] = {"accurate": (6, 12, 12), "fast": (3, 8, 8)}
+"""Mode -> visits of each segment, networks to calibrate on and to validate on."""
+
+
+def lut_settings(
+    mode: Mode,
+    rounds: int | None = None,
+    calibration: int | None = None,
+    validation: int | None = None,
+    device: str = "host",
+) -> LutSettings:
     """Return the settings of a table with the usual protocol of the device that a spec names.
+
+    Args:
+        mode: ``accurate`` or ``fast``.
+        rounds: Visits of each segment; the mode's own, 6 or 3, unless given.
+        calibration: Whole networks to calibrate on; the mode's own, 12 or 8, unless given.
+        validation: Others to validate on; the mode's own, 12 or 8, unless given.
+        device: Device spec.
 
     Raises:
         ConfigError: Not a device spec.
     """
     kind = DeviceSpec.parse(device).kind
-    protocol = replace(protocol_for(kind), rounds=rounds, **(_SHORT_VISITS if kind == "host" else {}))
-    return LutSettings(mode, protocol, calibration, validation)
+    usual = zip((rounds, calibration, validation), _USUAL[mode], strict=True)
+    visits, fitted, held_out = (own if asked is None else asked for asked, own in usual)
+    protocol = replace(protocol_for(kind), rounds=visits, **(_SHORT_VISITS if kind == "host" else {}))
+    return LutSettings(mode, protocol, fitted, held_out)
 
 
 def require_device(spec: str) -> None:

@@ -118,7 +118,7 @@ def _judged(
         measured_ms=[row["measured_ms"] for row in fitted],
     )
     held_out = MeasuredNetworks(
-        sums_ms=[sum_ms for sum_ms, _ in parts],
+        sums_ms=[table.plain_sum_ms(one) for one, _ in known],
         predicted_ms=[table.calibration.apply(*one) for one in parts],
         macs=[total_macs(layers_of(one)) for one, _ in known],
         measured_ms=[ms for _, ms in known],

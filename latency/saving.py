@@ -23,7 +23,7 @@ class MeasuredNetwork:
         genome_json: Its genome in the space that the table was built for.
         macs: Multiply-accumulates.
         block_params: Parameters of the blocks between stem and head.
-        sum_ms: Sum of the table's entries.
+        sum_ms: Sum of the table's entries as its calibration weighs them.
         measured_ms: Measured latency.
         low_ms: Lower end of its 95 % interval.
         high_ms: Upper end.

@@ -172,14 +172,27 @@ class LatencyTable:
             )
 
     def parts(self, architecture: Architecture) -> tuple[float, int]:
-        """Return the plain sum of a network's entries in milliseconds, and its blocks' parameters.
+        """Return the weighted sum of a network's entries in milliseconds, and its blocks' parameters.
 
         Raises:
             LutError: ``LUT02``: entries are missing; the message names them.
         """
         segments = segments_of(architecture)
         self.require(segments)
-        return sum(self.entries[s].latency_ms for s in segments), sum(self.params(s) for s in segments)
+        return sum(map(self._weighted_ms, segments)), sum(map(self.params, segments))
+
+    def plain_sum_ms(self, architecture: Architecture) -> float:
+        """Return the sum of a network's entries as they stand, in milliseconds.
+
+        Raises:
+            LutError: ``LUT02``: entries are missing; the message names them.
+        """
+        segments = segments_of(architecture)
+        self.require(segments)
+        return sum(self.entries[one].latency_ms for one in segments)
+
+    def _weighted_ms(self, segment: Segment) -> float:
+        return self.entries[segment].latency_ms * self.calibration.weight(segment)
 
     def params(self, segment: Segment) -> int:
         """Return the parameters that the calibration prices; remembered, since counting walks the layers."""
@@ -194,9 +207,7 @@ class LatencyTable:
             LutError: ``LUT02``: the segment is missing.
         """
         self.require([segment])
-        return self.calibration.apply(self.entries[segment].latency_ms, self.params(segment)) - (
-            self.calibration.intercept_ms
-        )
+        return self.calibration.apply(self._weighted_ms(segment), self.params(segment)) - self.calibration.intercept_ms
 
     def estimate(self, architectures: Sequence[Architecture], *, missing: Missing = "refuse") -> list[LatencyEstimate]:
         """Return one estimate for each architecture, in order.
@@ -218,12 +229,11 @@ class LatencyTable:
 
     def _estimate(self, segments: Sequence[Segment]) -> LatencyEstimate:
         self.require(segments)
-        sums = sum(self.entries[one].latency_ms for one in segments)
-        ms = self.calibration.apply(sums, sum(self.params(one) for one in segments))
+        ms = self.calibration.apply(sum(map(self._weighted_ms, segments)), sum(map(self.params, segments)))
         variance = ms**2 * self.uncertainty.variance
         if self.draws is not None:
             rows = [self._rows[one] for one in segments]
-            own = float(np.var(self._drawn_costs_ms[rows].sum(axis=0) + self.draws.intercepts_ms))
+            own = float(np.var(self.drawn_costs_ms[rows].sum(axis=0) + self.draws.intercepts_ms))
             variance += self.uncertainty.drawn * own
         filled = sum(one in self.filled_in for one in segments)
         return LatencyEstimate(ms, float(np.sqrt(variance)), "predicted" if filled else "lut", filled)
@@ -262,9 +272,11 @@ class LatencyTable:
         return {segment: row for row, segment in enumerate(self.entries)}
 
     @cached_property
-    def _drawn_costs_ms(self) -> FloatArray:
+    def drawn_costs_ms(self) -> FloatArray:
+        """What each entry adds in each draw, without the intercept, shape (entries, draws); the table has draws."""
         assert self.draws is not None
-        return self.draws.costs_ms(np.array([self.params(one) for one in self.entries], dtype=np.float64))
+        params = np.array([self.params(one) for one in self.entries], dtype=np.float64)
+        return self.draws.costs_ms(params, np.array([self.calibration.weight(one) for one in self.entries]))
 
 
 def _uncertainty_by(validation: Validation | None) -> Uncertainty:

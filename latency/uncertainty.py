@@ -92,14 +92,15 @@ class TableDraws:
     entries_ms: FloatArray
     calibrations: FloatArray
 
-    def costs_ms(self, params: FloatArray) -> FloatArray:
+    def costs_ms(self, params: FloatArray, weights: FloatArray) -> FloatArray:
         """Return what each segment adds in each draw, without the intercept, shape (segments, draws).
 
         Args:
             params: Parameters that the calibration prices, shape (segments,).
+            weights: Factor of each entry in the calibration's sum, shape (segments,).
         """
         scale, _, price = self.calibrations.T
-        return np.asarray(self.entries_ms * scale + params[:, None] / 1e6 * price)
+        return np.asarray(self.entries_ms * weights[:, None] * scale + params[:, None] / 1e6 * price)
 
     @property
     def intercepts_ms(self) -> FloatArray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from mnas.errors import ExportError
 from mnas.export.artifact import ModelArtifact
 from mnas.space import Genome
 from mnas.store import Store
+
+_LOT = 32
+"""Models that are written, and then loaded while the next ones are written: neither disturbs a measurement."""
 
 Item = Probe | Genome
 """What is measured for a table: a probe, or a whole network."""
@@ -118,28 +122,41 @@ class TableWorker:
             ExportError: ``EXP02``: a model cannot be written.
             StoreError: A visit cannot be kept.
         """
-        artifacts: dict[Item, ModelArtifact] = {}
-        for item in piece.items:
-            with _writing_into(self._folder):
-                artifacts[item] = self._write(item)
-            self.sha256s[item] = artifacts[item].sha256
-            progress.writing(len(artifacts), len(piece.items))
-            if is_stopped():
-                return
         device_id = self._device.info.device_id if piece.is_common else None
         done = rounds_done(self._store, self._lut_id, device_id)
-        left = {
-            artifact.sha256: max(0, rounds_of(self._plan, item) - done.get(artifact.sha256, 0))
-            for item, artifact in artifacts.items()
-        }
+        artifacts, left = dict[Item, ModelArtifact](), dict[str, int]()
+        with ThreadPoolExecutor(1) as writer:
+            lots = [piece.items[start : start + _LOT] for start in range(0, len(piece.items), _LOT)]
+            coming = writer.submit(self._write, lots[0])
+            for place in range(len(lots)):
+                lot = coming.result()
+                if place + 1 < len(lots):
+                    coming = writer.submit(self._write, lots[place + 1])
+                artifacts |= lot
+                progress.writing(len(artifacts), len(piece.items))
+                left |= {one.sha256: self._left(item, one, done) for item, one in lot.items()}
+                self.harness.load_ahead([one for one in lot.values() if left[one.sha256]])
+                if is_stopped():
+                    return
         if any(left.values()):
             self._visit(piece, artifacts, left, progress, is_stopped)
+
+    def _left(self, item: Item, artifact: ModelArtifact, done: Mapping[str, int]) -> int:
+        return max(0, rounds_of(self._plan, item) - done.get(artifact.sha256, 0))
 
     def close(self) -> None:
         """Close the device."""
         self._device.close()
 
-    def _write(self, item: Item) -> ModelArtifact:
+    def _write(self, items: Sequence[Item]) -> dict[Item, ModelArtifact]:
+        written: dict[Item, ModelArtifact] = {}
+        with _writing_into(self._folder):
+            for item in items:
+                written[item] = self._write_one(item)
+                self.sha256s[item] = written[item].sha256
+        return written
+
+    def _write_one(self, item: Item) -> ModelArtifact:
         if isinstance(item, Probe):
             return write_probe(item, self._folder, self._device.model_format)
         return write_network(self._plan.space.decode(item), self._folder, self._device.model_format)

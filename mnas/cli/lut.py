@@ -38,9 +38,15 @@ def build(
         typer.Option("--device", help="Device spec, host:ort unless given; repeat it for phones that share the work."),
     ] = None,
     mode: Annotated[str, typer.Option("--mode", help="accurate or fast.")] = "accurate",
-    rounds: Annotated[int, typer.Option("--rounds", min=3, help="Visits of each segment.")] = 6,
-    calibration: Annotated[int, typer.Option("--calibration", min=1, help="Networks to calibrate on.")] = 12,
-    validation: Annotated[int, typer.Option("--validation", min=2, help="Other networks to validate on.")] = 12,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", min=3, help="Visits of each segment (6; in fast mode 3).")
+    ] = None,
+    calibration: Annotated[
+        int | None, typer.Option("--calibration", min=1, help="Networks to calibrate on (12; 8).")
+    ] = None,
+    validation: Annotated[
+        int | None, typer.Option("--validation", min=2, help="Other networks to validate on (12; 8).")
+    ] = None,
     anew: Annotated[bool, typer.Option("--anew", help="Start a new table even if this one is there.")] = False,
     adb: AdbOption = "",
     plan: PlanOption = False,

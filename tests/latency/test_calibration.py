@@ -3,15 +3,23 @@
 import json
 from math import sqrt
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latency.calibration import Calibration, calibrate
+from latency.calibration import Calibration, calibrate, resolution_of, sums_by_resolution
 from latency.validation import MeasuredNetworks, Validation, errors_of, validate
 from mnas.errors import LutError
+from mnas.segments import segments_of
+from mnas.spaces.presets import open_space
 
 sums = st.lists(st.integers(10, 1000), min_size=4, max_size=20, unique=True).map(lambda xs: [x / 100 for x in xs])
+
+
+def calibrated(sums, params, measured, **options):
+    """Calibrate by sums that are of no resolution's blocks."""
+    return calibrate([{"": x} for x in sums], params, measured, **options)
 
 
 def params_of(sums):
@@ -21,7 +29,7 @@ def params_of(sums):
 
 @given(sums, st.floats(0.1, 10))
 def test_a_scale_comes_back_without_an_intercept(sums, scale):
-    found = calibrate(sums, params_of(sums), [scale * x for x in sums])
+    found = calibrated(sums, params_of(sums), [scale * x for x in sums])
     assert found.scale == pytest.approx(scale)
     assert found.apply(2.0, 250_000) == pytest.approx(2 * scale)
     assert found.networks == len(sums)
@@ -30,7 +38,7 @@ def test_a_scale_comes_back_without_an_intercept(sums, scale):
 
 @given(sums, st.floats(0.1, 10), st.floats(0.5, 5))
 def test_an_intercept_comes_back_where_there_is_one(sums, scale, intercept):
-    found = calibrate(sums, params_of(sums), [scale * x + intercept for x in sums])
+    found = calibrated(sums, params_of(sums), [scale * x + intercept for x in sums])
     assert found.kind != "scale"
     assert (found.scale, found.intercept_ms) == (pytest.approx(scale), pytest.approx(intercept))
     assert found.apply(3.0, 0) == pytest.approx(3 * scale + intercept)
@@ -40,56 +48,101 @@ def test_an_intercept_comes_back_where_there_is_one(sums, scale, intercept):
 def test_a_price_of_weights_comes_back_where_there_is_one(sums, scale, intercept, price):
     params = params_of(sums)
     measured = [scale * x + price * n / 1e6 + intercept for x, n in zip(sums, params, strict=True)]
-    found = calibrate(sums, params, measured)
+    found = calibrated(sums, params, measured)
     assert found.kind == "weights"
     assert found.per_mparam_ms == pytest.approx(price, rel=1e-4)
     assert found.apply(3.0, 2_000_000) == pytest.approx(3 * scale + 2 * price + intercept, rel=1e-4)
-    assert calibrate(sums[:7], params[:7], measured[:7]).kind != "weights"
+    assert calibrated(sums[:7], params[:7], measured[:7]).kind != "weights"
 
 
 def test_what_is_richer_must_pay():
     # Off by 1 % up and down in turn: nothing fits better than a scale, as cross-validation sees.
     xs = [float(x) for x in range(1, 11)]
-    found = calibrate(xs, params_of(xs), [x * (1.01 if i % 2 else 0.99) for i, x in enumerate(xs)])
+    found = calibrated(xs, params_of(xs), [x * (1.01 if i % 2 else 0.99) for i, x in enumerate(xs)])
     assert (found.kind, found.intercept_ms, found.per_mparam_ms) == ("scale", 0.0, 0.0)
     assert 0.005 < found.cv_error < 0.02
 
 
 def test_few_networks_give_a_scale_and_none_gives_the_sum_itself():
-    assert calibrate([], [], []) == Calibration()
+    assert calibrated([], [], []) == Calibration()
     assert Calibration().apply(1.25, 10**6) == 1.25
-    one = calibrate([2.0], [100], [3.0])
+    one = calibrated([2.0], [100], [3.0])
     assert (one.kind, one.scale, one.networks, one.cv_error) == ("scale", pytest.approx(1.5), 1, 0.0)
-    assert calibrate([1.0, 2.0, 4.0], [1, 2, 3], [2.0, 3.0, 5.0]).kind == "scale"
+    assert calibrated([1.0, 2.0, 4.0], [1, 2, 3], [2.0, 3.0, 5.0]).kind == "scale"
 
 
 def test_the_relative_error_is_what_is_fitted():
     # Minimising sum((s * x / y - 1)^2) over s gives sum(x / y) / sum((x / y)^2).
-    assert calibrate([1.0, 10.0], [0, 0], [2.0, 10.0]).scale == pytest.approx(1.5 / 1.25)
+    assert calibrated([1.0, 10.0], [0, 0], [2.0, 10.0]).scale == pytest.approx(1.5 / 1.25)
 
 
 @pytest.mark.parametrize("sums", [[-1.0, -2.0], [0.0, 0.0], [-3.0]])
 def test_a_scale_that_is_not_positive_is_refused(sums):
     with pytest.raises(LutError, match=r"LUT06.*contradict") as caught:
-        calibrate(sums, [1, 2][: len(sums)], [1.0, 2.0][: len(sums)])
+        calibrated(sums, [1, 2][: len(sums)], [1.0, 2.0][: len(sums)])
     assert caught.value.exit_code == 6
 
 
 def test_a_falling_line_is_never_fitted():
-    found = calibrate([1.0, 2.0, 3.0, 4.0], [1, 1, 1, 1], [40.0, 30.0, 20.0, 10.0])
+    found = calibrated([1.0, 2.0, 3.0, 4.0], [1, 1, 1, 1], [40.0, 30.0, 20.0, 10.0])
     assert found.kind == "scale" and found.scale > 0
 
 
 def test_a_line_that_leaves_nothing_to_the_fastest_network_is_not_fitted():
     sums = [4.0, 5.0, 6.0, 8.0]
     measured = [x - 1.0 for x in sums]
-    assert calibrate(sums, [0] * 4, measured).kind == "affine"
-    assert calibrate(sums, [0] * 4, measured, fastest=(3.0, 0)).kind == "affine"
-    assert calibrate(sums, [0] * 4, measured, fastest=(1.1, 0)).kind == "scale"
+    assert calibrated(sums, [0] * 4, measured).kind == "affine"
+    assert calibrated(sums, [0] * 4, measured, fastest=(3.0, 0)).kind == "affine"
+    assert calibrated(sums, [0] * 4, measured, fastest=(1.1, 0)).kind == "scale"
+
+
+def _by_resolution(count, rng):
+    return [dict(zip(("", "56", "28", "14"), rng.uniform(1, 3, 4).tolist(), strict=True)) for _ in range(count)]
+
+
+@given(st.integers(0, 1000), st.floats(0.5, 2), st.floats(-0.1, 0.1), st.floats(-0.1, 0.1))
+def test_factors_of_resolutions_come_back_as_far_as_the_networks_tell(seed, scale, first, second):
+    rng = np.random.default_rng(seed)
+    true = {"": 1.0, "56": 1 + first, "28": 1 + second, "14": 1.0}
+    networks = _by_resolution(60, rng)
+    measured = [scale * sum(true[px] * ms for px, ms in one.items()) for one in networks]
+    plain = calibrated([sum(one.values()) for one in networks[:40]], params_of(networks[:40]), measured[:40])
+    found = calibrate(networks[:40], params_of(networks[:40]), measured[:40])
+
+    def error(calibration):
+        said = [
+            calibration.apply(sum(calibration.px_weights.get(px, 1.0) * ms for px, ms in one.items()), params)
+            for one, params in zip(networks[40:], params_of(networks)[40:], strict=True)
+        ]
+        return float(np.sqrt(np.mean((np.array(said) / measured[40:] - 1) ** 2)))
+
+    assert found.cv_error <= plain.cv_error + 1e-9
+    assert error(found) <= 0.3 * error(plain) + 1e-3
+
+
+def test_factors_are_held_near_one_by_noise_and_left_out_for_few_networks():
+    rng = np.random.default_rng(1)
+    networks = _by_resolution(12, rng)
+    measured = [sum(one.values()) * noise for one, noise in zip(networks, rng.normal(1, 0.03, 12), strict=True)]
+    found = calibrate(networks, params_of(networks), measured)
+    assert all(abs(weight - 1) < 0.1 for weight in found.px_weights.values())
+    assert calibrate(networks[:7], params_of(networks[:7]), measured[:7]).px_weights == {}
+
+
+def test_blocks_are_told_apart_by_the_side_of_their_input():
+    space = open_space("mobilenetv3", "digits")
+    segments = segments_of(space.decode(space.draw(np.random.default_rng(0))))
+    found = sums_by_resolution(segments, dict.fromkeys(segments, 1.0))
+    assert sum(found.values()) == len(segments)
+    assert found[""] == sum(one.role != "block" for one in segments)
+    weights = {px: 2.0 for px in found if px}
+    calibration = Calibration("scale", px_weights=weights)
+    assert [calibration.weight(one) for one in segments] == [2.0 if resolution_of(one) else 1.0 for one in segments]
+    assert "px x 2.000" in calibration.formula()
 
 
 def test_a_calibration_survives_json_and_says_its_formula():
-    found = Calibration("weights", 1.5, 0.25, 2.0, 9, 0.01)
+    found = Calibration("weights", 1.5, 0.25, 2.0, 9, 0.01, {"56": 0.9})
     assert Calibration(**json.loads(json.dumps(found.to_json()))) == found
     assert found.apply(2.0, 500_000) == pytest.approx(1.5 * 2 + 0.25 + 2.0 / 2)
     for part in ("1.5", "0.25", "2.0", "9 networks"):

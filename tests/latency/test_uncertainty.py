@@ -49,8 +49,9 @@ def test_draws_come_back_from_bytes():
     np.testing.assert_allclose(back.calibrations, draws.calibrations, rtol=1e-6)
     params = np.array([0.0, 1e6, 0.0, 2e6, 0.0])
     scale, intercept, price = draws.calibrations[3]
-    expected = scale * draws.entries_ms[:, 3] + price * params / 1e6
-    np.testing.assert_allclose(draws.costs_ms(params)[:, 3], expected)
+    weights = np.array([1.0, 0.9, 1.1, 1.0, 1.0])
+    expected = scale * weights * draws.entries_ms[:, 3] + price * params / 1e6
+    np.testing.assert_allclose(draws.costs_ms(params, weights)[:, 3], expected)
     assert draws.intercepts_ms[3] == intercept
 
 
