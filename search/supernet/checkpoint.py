@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import pickle
+import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -158,6 +159,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     path = checkpoint_path(path)
     if not path.is_file():
         raise _unreadable(path, "there is no such file", "train one with: mnas supernet train")
+    if not zipfile.is_zipfile(path):  # older forms of pickles are nothing that was saved here
+        raise _unreadable(path, "it is no file of tensors, or was cut off")
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(values, dict) or set(values) != _PARTS:
