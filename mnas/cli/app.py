@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from mnas.cli import arch, bench, data, devices, doctor, export, lut, report, runner, runs, search, study, worker
+from mnas.cli import (
+    arch,
+    bench,
+    data,
+    devices,
+    doctor,
+    export,
+    lut,
+    report,
+    runner,
+    runs,
+    search,
+    study,
+    supernet,
+    worker,
+)
 
 app = typer.Typer(
     name="mnas",
@@ -27,3 +42,4 @@ app.add_typer(devices.app, name="devices")
 app.add_typer(runner.app, name="runner")
 app.add_typer(arch.app, name="arch")
 app.add_typer(data.app, name="data")
+app.add_typer(supernet.app, name="supernet")
