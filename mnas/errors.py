@@ -18,7 +18,8 @@
     │   ├── StoreError        STOxx    the SQLite file
     │   ├── LutError          LUTxx    a latency table
     │   ├── RunError          RUNxx    a run of `mnas bench`
-    │   └── StudyError        STUxx    a study
+    │   ├── StudyError        STUxx    a study
+    │   └── SupernetError     SUPxx    a supernet's file
     ├── ClusterError          exit 1   CLUxx: machines that work together, or the software that joins them
     ├── ExportError           exit 1   EXPxx: an artefact that could not be written or is wrong
     └── TrainingError         exit 1   TRNxx: a network that could not be trained
@@ -139,6 +140,10 @@ class RunError(StateError):
 
 class StudyError(StateError):
     """A study cannot be started or resumed."""
+
+
+class SupernetError(StateError):
+    """The file of a supernet is missing, damaged, or of another space, data or training."""
 
 
 class ClusterError(MnasError):

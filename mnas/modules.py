@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import cast
 
@@ -40,55 +41,42 @@ def _make_layer(layer: LayerSpec) -> nn.Module:
     return nn.Sequential(conv, nn.BatchNorm2d(out)) if layer.norm == "batch" else conv
 
 
-class LayerModule(nn.Module):
-    """Runs a tuple of layers; input NCHW, output ``(batch, classes)`` behind a linear layer, else NCHW.
+class LayerRunner(ABC):
+    """Runs layers one after the other; what holds their weights says what a layer with weights does.
 
-    Args:
+    Attributes:
         layers: As `mnas.layers` gives them.
-        dropout: Probability before the last linear layer, in training only.
     """
 
-    def __init__(self, layers: tuple[LayerSpec, ...], dropout: float = 0.0) -> None:
-        super().__init__()
-        self.layers = layers
-        self.dropout = dropout
-        self.parts = nn.ModuleDict(
-            {_key(layer): _make_layer(layer) for layer in layers if layer.op in ("conv", "linear")}
-        )
-        uses: dict[int, int] = {}
-        for layer in layers:
-            for source in layer.inputs:
-                uses[source] = layer.index
-        self._last_use = uses
+    layers: tuple[LayerSpec, ...]
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the output of the last layer."""
+    def run(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the output of the last layer for an input NCHW."""
+        last_use = {source: layer.index for layer in self.layers for source in layer.inputs}
         values: dict[int, torch.Tensor] = {NETWORK_INPUT: images}
         for layer in self.layers:
             values[layer.index] = self.run_layer(layer, [values[source] for source in layer.inputs])
             for source in layer.inputs:
-                if self._last_use[source] == layer.index:
+                if last_use[source] == layer.index:
                     values.pop(source, None)
         return values[len(self.layers) - 1]
-
-    def part(self, layer: LayerSpec) -> nn.Module | None:
-        """Return what holds a layer's weights (a convolution with its batch norm, a linear layer); None without any."""
-        return self.parts[_key(layer)] if layer.op in ("conv", "linear") else None
 
     def run_layer(self, layer: LayerSpec, inputs: list[torch.Tensor]) -> torch.Tensor:
         """Return the output of one layer, its activation included, for these inputs."""
         value = self._run(layer, inputs)
         return value if layer.activation == "none" else _ACTIVATIONS[layer.activation](value)
 
+    @abstractmethod
+    def _weighted(self, layer: LayerSpec, first: torch.Tensor) -> torch.Tensor:
+        """Return what a convolution with its norm, or a linear layer of a flat input, gives."""
+
     def _run(self, layer: LayerSpec, inputs: list[torch.Tensor]) -> torch.Tensor:
         first = inputs[0]
         match layer.op:
             case "conv":
-                return cast(torch.Tensor, self.parts[_key(layer)](first))
+                return self._weighted(layer, first)
             case "linear":
-                if self.dropout and layer.index == len(self.layers) - 1:
-                    first = functional.dropout(first, self.dropout, self.training)
-                return cast(torch.Tensor, self.parts[_key(layer)](first.flatten(1)))
+                return self._weighted(layer, first.flatten(1))
             case "pool":
                 return first.mean((2, 3), keepdim=True)
             case "maxpool":
@@ -111,7 +99,38 @@ class LayerModule(nn.Module):
                 raise NotImplementedError(layer.op)
 
 
-def _key(layer: LayerSpec) -> str:
+class LayerModule(nn.Module, LayerRunner):
+    """Runs a tuple of layers; input NCHW, output ``(batch, classes)`` behind a linear layer, else NCHW.
+
+    Args:
+        layers: As `mnas.layers` gives them.
+        dropout: Probability before the last linear layer, in training only.
+    """
+
+    def __init__(self, layers: tuple[LayerSpec, ...], dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layers = layers
+        self.dropout = dropout
+        self.parts = nn.ModuleDict(
+            {part_name(layer): _make_layer(layer) for layer in layers if layer.op in ("conv", "linear")}
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the output of the last layer."""
+        return self.run(images)
+
+    def part(self, layer: LayerSpec) -> nn.Module | None:
+        """Return what holds a layer's weights (a convolution with its batch norm, a linear layer); None without any."""
+        return self.parts[part_name(layer)] if layer.op in ("conv", "linear") else None
+
+    def _weighted(self, layer: LayerSpec, first: torch.Tensor) -> torch.Tensor:
+        if layer.op == "linear" and self.dropout and layer.index == len(self.layers) - 1:
+            first = functional.dropout(first, self.dropout, self.training)
+        return cast(torch.Tensor, self.parts[part_name(layer)](first))
+
+
+def part_name(layer: LayerSpec) -> str:
+    """Return the name that a layer's weights have in the module."""
     return layer.name.replace(".", "_")
 
 
@@ -143,7 +162,7 @@ def folded_weights(module: LayerModule) -> dict[int, LayerWeights]:
     for layer in module.layers:
         if layer.op not in ("conv", "linear"):
             continue
-        part = module.parts[_key(layer)]
+        part = module.parts[part_name(layer)]
         if isinstance(part, nn.Sequential):
             weights[layer.index] = _fold(cast(nn.Conv2d, part[0]), cast(nn.BatchNorm2d, part[1]))
         else:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-CLASSES = ("Äpfel", "birnen", "猫")
+CLASSES = ("birnen", "Äpfel", "猫")
+"""In the order of their labels: by code points."""
 
 
 def pattern(label: int, number: int, side: int = 16) -> np.ndarray:

@@ -18,6 +18,7 @@ from mnas.cli import (
     runs,
     search,
     study,
+    supernet,
     worker,
 )
 
@@ -43,3 +44,4 @@ app.add_typer(runner.app, name="runner")
 app.add_typer(arch.app, name="arch")
 app.add_typer(data.app, name="data")
 app.add_typer(accuracy.app, name="accuracy")
+app.add_typer(supernet.app, name="supernet")

@@ -29,7 +29,7 @@ def open_space(family: str, preset: str, resolutions_px: tuple[int, ...] = ()) -
     Args:
         family: One of `FAMILIES`.
         preset: ``fashion``, ``digits``, ``cifar10`` or ``imagenet``, as they are or with other channels and classes:
-            ``cifar10-3x37`` is for RGB images of 37 classes.
+            ``cifar10-3x37`` is for RGB images of 37 classes; ``fashion-wide`` of mobilenetv3.
         resolutions_px: Keep only these of the preset's resolutions; all of them when empty.
 
     Raises:

@@ -97,9 +97,15 @@ def _parts(root: Path) -> list[tuple[Path, bool]]:
     return [(training, False), *([(held_out, False)] if held_out else []), (test, True)]
 
 
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what lies in a folder; the folder is closed again, also when a caller stops half way."""
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda one: one.name)
+
+
 def _folders(parent: Path) -> list[Path]:
     found = []
-    for entry in sorted(os.scandir(parent), key=lambda one: one.name):
+    for entry in _entries(parent):
         if entry.name.startswith("."):
             continue
         if entry.is_symlink() and entry.is_dir():
@@ -132,7 +138,7 @@ def _images(root: Path, part: Path, is_test: bool, names: list[str]) -> Iterator
 def _files(folder: Path) -> Iterator[Path]:
     for inner in _folders(folder):
         yield from _files(inner)
-    for entry in os.scandir(folder):
+    for entry in _entries(folder):
         is_image = Path(entry.name).suffix.lower() in SUFFIXES and not entry.name.startswith(".")
         if is_image and not entry.is_dir():
             yield Path(entry.path)

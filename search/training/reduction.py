@@ -20,7 +20,7 @@ def reduced(architecture: Architecture, schedule: TrainingSchedule) -> Architect
     so that skips fit. Images never become larger than the network's own.
 
     Raises:
-        TrainingError: ``TRN10``: the reduced network is none.
+        TrainingError: ``TRN13``: the reduced network is none.
     """
     px = min(schedule.resolution_px or architecture.input_shape_chw[1], architecture.input_shape_chw[1])
     if px == architecture.input_shape_chw[1] and schedule.width == 1:
@@ -31,7 +31,7 @@ def reduced(architecture: Architecture, schedule: TrainingSchedule) -> Architect
         layers_of(network)
     except ArchitectureError as failure:
         raise TrainingError(
-            "TRN10",
+            "TRN13",
             "the network cannot be reduced as the schedule says",
             value=f"{schedule.resolution_px} px, width {schedule.width}",
             why=str(failure),

@@ -151,5 +151,5 @@ def test_named_networks_of_every_family_can_be_narrowed(name):
 def test_a_network_that_cannot_be_reduced_says_so():
     architecture = Architecture((1, 16, 16), 10, (), (), (Block("conv", 8, kernel_size=9, padding="none"), *TAIL))
     assert reduced(architecture, SHORT) is architecture
-    with pytest.raises(TrainingError, match="TRN10"):
+    with pytest.raises(TrainingError, match="TRN13"):
         reduced(architecture, replace(SHORT, resolution_px=8))

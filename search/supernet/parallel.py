@@ -1,0 +1,99 @@
+"""Processes that train one supernet together: each takes its share of a batch, and gradients are averaged."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Protocol
+
+import torch
+from torch import distributed
+
+from mnas.errors import TrainingError
+
+_TIMEOUT = timedelta(minutes=5)
+"""For the others to come to a meeting, or to the end of a step."""
+
+
+class Group(Protocol):
+    """The processes that work on a step.
+
+    Attributes:
+        rank: Number of this one.
+        size: How many there are.
+    """
+
+    rank: int
+    size: int
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the mean of a flat tensor over the processes, the same bits in each."""
+
+
+class Alone:
+    """One process."""
+
+    rank, size = 0, 1
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the tensor."""
+        return values
+
+
+class Together:
+    """Several processes in torch's default group.
+
+    Raises:
+        TrainingError: ``TRN20``: from `mean`: another process is gone.
+    """
+
+    def __init__(self) -> None:
+        self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the mean of a flat tensor over the processes, the same bits in each."""
+        try:
+            distributed.all_reduce(values)
+        except RuntimeError as error:
+            raise TrainingError(
+                "TRN20",
+                "another process of the supernet's training is gone",
+                value=str(error).splitlines()[0],
+                why="each holds a share of every batch",
+                fix="go on with --resume",
+            ) from error
+        return values / self.size
+
+
+def is_launched() -> bool:
+    """Return whether something like torchrun started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+
+
+@contextmanager
+def joined(device: str, rank: int = 0, size: int = 1, meeting: str = "") -> Iterator[Group]:
+    """Be one of several processes for as long as the block lasts; alone for a size of 1.
+
+    Args:
+        device: ``cpu`` (gloo) or ``cuda`` (NCCL).
+        rank: Of this process.
+        size: Of the group.
+        meeting: ``file://`` or ``tcp://`` address that all processes know; "" for what torchrun says.
+    """
+    if size == 1 and not is_launched():
+        yield Alone()
+        return
+    if meeting and sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    if meeting:
+        distributed.init_process_group(backend, init_method=meeting, rank=rank, world_size=size, timeout=_TIMEOUT)
+    else:
+        distributed.init_process_group(backend, timeout=_TIMEOUT)
+    try:
+        yield Together()
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,44 @@
+"""`mnas supernet`: training in parts, what is shown, and refusals."""
+
+import json
+
+from mnas.cli import main
+
+DIGITS = ["--data", "digits", "--epochs", "1", "-q"]
+
+
+def test_training_in_parts_comes_to_the_same_supernet(tmp_path, capsys):
+    def run(*arguments):
+        status = main(["supernet", *arguments, "--format", "json"])
+        told = capsys.readouterr()
+        return status, json.loads(told.out) if status == 0 else told.err
+
+    whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
+    _, expected = run("train", *DIGITS, "--out", whole)
+    assert expected["step"] == expected["steps"] == 15
+    assert run("train", *DIGITS, "--out", parts, "--minutes", "0.0001")[1]["step"] < 15
+    assert run("train", *DIGITS, "--out", parts, "--resume")[1]["sha256"] == expected["sha256"]
+    status, told = run("train", *DIGITS, "--out", parts)
+    assert status == 6 and "SUP03" in told
+    status, told = run("train", "--data", "digits", "--epochs", "2", "--out", parts, "--resume")
+    assert status == 6 and "SUP02" in told
+    assert run("show", parts)[1]["sha256"] == run("show", "--out", parts)[1]["sha256"] == expected["sha256"]
+
+
+def test_a_plan_trains_nothing(tmp_path, capsys):
+    assert main(["supernet", "train", "--preset", "fashion-wide", "--plan", "--out", str(tmp_path / "x")]) == 0
+    assert "parameters" in capsys.readouterr().out
+    assert not (tmp_path / "x").exists()
+
+
+def test_refusals_have_their_codes(tmp_path, capsys):
+    cases = {
+        "SPC12": ["train", "--space", "lightweight", *DIGITS],
+        "CFG41": ["train", *DIGITS, "--resume", "name"],
+        "CFG01": ["train", *DIGITS, "--rule", "greedy"],
+        "CFG40": ["train", *DIGITS, "--amp"],
+        "SUP01": ["show"],
+    }
+    for code, arguments in cases.items():
+        assert main(["supernet", *arguments, "--out", str(tmp_path / code)]) in (2, 6)
+        assert code in capsys.readouterr().err

@@ -1,0 +1,120 @@
+"""benchmarks/accuracy_audit.py: what it works out, and that it goes on where it stopped."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.supernet.schedule import SupernetSchedule
+
+_BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+_NAMES = (
+    "_audit_rows",
+    "_audit_figures",
+    "_audit_truth",
+    "_audit_estimates",
+    "_audit_supernet",
+    "_audit_predictor",
+    "accuracy_audit",
+)
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    """The benchmark's modules by name."""
+    before = list(sys.path)
+    sys.path.insert(0, str(_BENCHMARKS))
+    try:
+        return {name: importlib.import_module(name) for name in _NAMES}
+    finally:
+        sys.path[:] = before
+        for name in (*_NAMES, "_result"):
+            sys.modules.pop(name, None)
+
+
+@given(st.integers(0, 2**32))
+def test_a_score_beats_a_rival_when_it_ranks_better(scripts, seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.permutation(20).astype(float)
+    found = scripts["_audit_figures"].agreement(
+        truth, truth, {"noise": rng.permutation(20).astype(float), "same": truth}, rng
+    )
+    assert found["tau"] == found["spearman"] == pytest.approx(1)
+    assert found["beyond_noise"] == pytest.approx(1 - found["noise_tau"])
+    low, high = found["beyond_noise_interval"]
+    assert 0 <= low <= found["beyond_noise"] <= high + 0.2
+    assert found["beyond_same"] == 0 and found["beyond_same_interval"] == [0, 0]
+
+
+def test_noise_and_spread_of_known_values(scripts):
+    rng = np.random.default_rng(0)
+    level = rng.normal(0, 0.02, (4000, 1))
+    values = 0.8 + level + rng.normal(0, 0.005, (4000, 2))
+    spread, noise = scripts["_audit_figures"].spread_and_noise(values)
+    assert noise == pytest.approx(0.005, rel=0.05)
+    assert spread == pytest.approx((0.02**2 + 0.005**2 / 2) ** 0.5, rel=0.05)
+    assert scripts["_audit_figures"].tellable_gap(noise, 2) == pytest.approx(1.96 * noise)
+
+
+@given(st.lists(st.integers(1, 10**9), min_size=6, max_size=60))
+def test_bands_part_the_networks_by_macs(scripts, macs):
+    values = np.array(macs, dtype=float)
+    found = scripts["_audit_figures"].bands(values)
+    assert sorted(np.concatenate(found)) == list(range(len(macs)))
+    assert all(values[one].max() <= values[other].min() for one, other in pairwise(found))
+
+
+def test_rows_survive_a_line_that_was_cut_off(scripts, tmp_path):
+    rows = scripts["_audit_rows"].Rows(tmp_path / "rows.jsonl")
+    assert rows.of("a", "k") == []
+    first = rows.add("a", "k", value=1)
+    with (tmp_path / "rows.jsonl").open("a") as file:
+        file.write('{"part": "a", "key": "k", "val\n')
+    second = rows.add("a", "k", value=2)
+    rows.add("a", "other", value=3)
+    assert rows.of("a", "k") == [first, second]
+
+
+def test_a_deadline_says_what_is_left(scripts):
+    module = scripts["_audit_rows"]
+    module.Deadline(1).check("nothing")
+    with pytest.raises(module.OutOfTimeError, match="7 trainings"):
+        module.Deadline(0).check("7 trainings")
+
+
+@pytest.mark.slow
+def test_the_whole_audit_in_parts_on_digits(scripts, tmp_path, monkeypatch, capsys):
+    truth, supernet, predictor = scripts["_audit_truth"], scripts["_audit_supernet"], scripts["_audit_predictor"]
+    main = scripts["accuracy_audit"]
+    rows = scripts["_audit_rows"].Rows(tmp_path / "rows.jsonl")
+    monkeypatch.setattr(truth, "PRESET", "digits")
+    monkeypatch.setattr(truth, "_SCHEDULE", {"train_images": 200, "epochs": 1, "batch_size": 32, "lr": 0.1})
+    for module in (truth, supernet):
+        monkeypatch.setattr(module, "DATA", "digits")
+    monkeypatch.setattr(supernet, "schedule", lambda: SupernetSchedule(1, batch_size=64, train_images=640))
+    monkeypatch.setattr(supernet, "EXTRACTED", 3)
+    for module in (main, predictor):
+        monkeypatch.setattr(module, "LEARNED_FROM", 12)
+        monkeypatch.setattr(module, "JUDGED_ON", 6)
+    monkeypatch.setattr(main, "Rows", lambda: rows)
+    report = tmp_path / "figures.json"
+    words = ["accuracy_audit.py", "--nets", "6", "--work", str(tmp_path / "work"), "--json", str(report)]
+    monkeypatch.setattr(sys, "argv", [*words, "--minutes", "0.0001"])
+    assert main.main() == 5 and "12 trainings" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", [*words, "--minutes", "10"])
+    assert main.main() in (0, 1)
+    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
+    figures = json.loads(report.read_text())["figures"]
+    assert figures["truth_networks"] == 6 and figures["extraction_bit_equal"] == 3
+    assert -1 <= figures["supernet_tau"] <= 1 and len(figures["supernet_bands"]) == 3
+    assert main.main() in (0, 1)
+    assert (tmp_path / "rows.jsonl").read_text().splitlines() == lines
+    assert json.loads(report.read_text())["figures"] == figures
