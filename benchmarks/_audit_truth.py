@@ -26,6 +26,8 @@ from search.training.schedule import TrainingSchedule
 STUDY_SEED = 31
 SPACE, PRESET, DATA = "mobilenetv3", "fashion-wide", "fashion"
 REPEATS = 2
+CURVE_POINTS = 8
+"""Points of each validation curve; recording it changes no training."""
 PART = "truth"
 _SCHEDULE: dict[str, Any] = {
     "train_images": 30_000,
@@ -65,6 +67,11 @@ def size_of(architecture: Architecture) -> dict[str, int]:
     }
 
 
+def truth_schedule() -> TrainingSchedule:
+    """Return how the ground truth is trained."""
+    return TrainingSchedule(**_SCHEDULE)
+
+
 def truth_key() -> str:
     """Return what the rows of the ground truth rest on: the schedule and the data."""
     images = f"{_SCHEDULE['train_images']}x{_SCHEDULE['epochs']}"
@@ -84,7 +91,7 @@ def train_truth(rows: Rows, count: int, deadline: Deadline) -> None:
     if not wanted:
         return
     deadline.check(f"{len(wanted)} trainings")
-    first = TrainingJob({}, DATA, None, TrainingSchedule(**_SCHEDULE), STUDY_SEED)
+    first = TrainingJob({}, DATA, None, truth_schedule(), STUDY_SEED, curve_points=CURVE_POINTS)
     jobs = [replace(first, architecture_json=one.to_json(), repeat=repeat) for one, repeat in wanted]
     finished = 0
 
@@ -103,6 +110,7 @@ def train_truth(rows: Rows, count: int, deadline: Deadline) -> None:
             accuracy=1 - result.errors["rank-val"],
             loss=result.losses["rank-val"],
             images=result.images["rank-val"],
+            curve=[error for _, error, _ in result.curve],
             cost_s=result.cost_s,
             **size_of(network),
         )

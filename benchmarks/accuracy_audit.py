@@ -139,7 +139,11 @@ def main() -> int:
         print(f"out of time, left: {error}; run again to go on", file=sys.stderr)
         return 5
     return (
-        0 if write_result("accuracy_audit", figures_of(rows, options.nets), TARGETS, [STUDY_SEED], options.json) else 1
+        0
+        if write_result(
+            "accuracy_audit", figures_of(rows, parts, options.nets, options.work), TARGETS, [STUDY_SEED], options.json
+        )
+        else 1
     )
 
 

@@ -6,7 +6,6 @@ the promotion by non-dominated rank is ours, since a front is sought and not one
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -123,7 +122,7 @@ class SuccessiveHalving:
         earlier, known = {one.arch_id for one in told}, log.payloads(RUNG)
         keys = (f"{arch_id}/{number}" for arch_id in sorted(earlier))
         others = [known[key] for key in keys if "estimate" in known.get(key, {})]
-        chosen = promoted([found[one.arch_id] for one in alive], others, math.ceil(len(alive) / self.eta))
+        chosen = promoted([found[one.arch_id] for one in alive], others, max(1, len(alive) // self.eta))
         return [alive[i] for i in chosen]
 
     def _tell(
