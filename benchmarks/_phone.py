@@ -10,12 +10,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from _result import ROOT
@@ -38,12 +38,14 @@ NOTE = "SIMULATED: Debian's adbd on this machine's processor and loopback, no ca
 _ADB_DEADLINE_S = 300.0
 _SETTLE_S = 5.0
 _TOLERANCE_MS = 2e-3
-_LATEST_S = 0.005
 _LONGEST_WAIT_S = 0.004
 """About as long as a launch with its share of the harness."""
 
 _LAUNCH_BYTES = 700
 """About what the phone says of a launch."""
+
+_WHILE_RECOVERING, _RECOVERY_S = 0.2, 0.1
+"""Share of the cuts that come after another cut and not with a launch, and how long after it at most."""
 
 _LAST = 0.97
 """Share of a campaign's launches after which no cut is drawn, so that each finds the campaign at work."""
@@ -192,12 +194,12 @@ def _is_right(event: SampleEvent) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a link is cut: so many bytes after a launch of the campaign has begun, or a while after that.
+    """When a link is cut.
 
     Attributes:
-        launch: Number of the launch, from 0; a campaign that has come further by then is cut at once. -1: whichever.
-        after_bytes: In the middle of whatever they are.
-        wait_s: 0 to cut in the middle of the bytes themselves.
+        launch: Once this launch of the campaign, from 0, or a later one has begun; -1 is after the cut before this one.
+        after_bytes: So many bytes after that, in the middle of whatever they are; 0 to wait instead.
+        wait_s: So long after that.
     """
 
     launch: int
@@ -206,37 +208,33 @@ class Moment:
 
 
 def draw_moments(rng: np.random.Generator, count: int, launches: int) -> list[Moment]:
-    """Draw moments that are spread evenly over a campaign's launches; half of them do not wait for bytes to pass.
+    """Draw moments that are spread evenly over a campaign's launches, and a few while the link recovers from a cut.
 
     Args:
         rng: Draws.
         count: How many.
         launches: Of the campaign.
     """
-    places = np.sort(rng.integers(0, max(int(launches * _LAST), 1), count))
-    sizes = rng.integers(1, _LAUNCH_BYTES, count)
-    waits = np.where(rng.random(count) < 0.5, 0.0, rng.uniform(0, _LONGEST_WAIT_S, count))
-    return [
-        Moment(int(place), 0 if wait else int(size), float(wait))
-        for place, size, wait in zip(places, sizes, waits, strict=True)
-    ]
-
-
-def draw_staging_moments(rng: np.random.Generator, count: int, total_bytes: int) -> list[Moment]:
-    """Draw moments that are spread evenly over so many bytes to the phone, each counted from the cut before it."""
-    places = np.sort(rng.integers(0, total_bytes, count))
-    return [Moment(-1, max(int(gap), 1), 0.0) for gap in np.diff(places, prepend=0)]
+    moments = []
+    for place in np.sort(rng.integers(0, max(int(launches * _LAST), 1), count)).tolist():
+        if moments and rng.random() < _WHILE_RECOVERING:
+            moments.append(Moment(-1, 0, float(rng.uniform(0, _RECOVERY_S))))
+        elif rng.random() < 0.5:
+            moments.append(Moment(place, int(rng.integers(1, _LAUNCH_BYTES)), 0.0))
+        else:
+            moments.append(Moment(place, 0, float(rng.uniform(0, _LONGEST_WAIT_S))))
+    return moments
 
 
 @dataclass
 class CountingProxy(CuttingProxy):
-    """A proxy that knows how often it cut and how far a campaign has come.
+    """A proxy that knows how far a campaign has come, and cuts by that.
 
     Attributes:
         results: Says how many results of the campaign are there.
         launch: Number of the launch that has begun last, from 0.
-        cuts: Times.
-        launch_at_cut: The furthest launch that had begun at the last cut.
+        cuts: Times that it cut.
+        launch_at_cut: The last launch that had begun at the last cut.
     """
 
     results: Callable[[], int] = lambda: 0
@@ -244,43 +242,58 @@ class CountingProxy(CuttingProxy):
     cuts: int = 0
     launch_at_cut: int = -1
     _before_batch: int = 0
+    _moments: deque[Moment] = field(default_factory=deque)
+    _is_aimed: bool = False
 
     def cut(self) -> None:
         """End every connection."""
         self.cuts += 1
         self.launch_at_cut = self.launch
+        self._is_aimed = False
         super().cut()
+        if self._moments and self._moments[0].launch < 0:
+            self._aim(0)
+
+    @contextmanager
+    def cutting(self, moments: Sequence[Moment]) -> Iterator[None]:
+        """Cut at the given moments for as long as the block lasts."""
+        self._moments.extend(moments)
+        try:
+            yield
+        finally:
+            self._moments.clear()
+            self._is_aimed = False  # what was still to be cut is not
+            self.resume()
+
+    def _aim(self, bytes_before: int) -> None:
+        moment, self._is_aimed = self._moments.popleft(), True
+        if moment.after_bytes:
+            return self.cut_after(bytes_before + moment.after_bytes, "down")
+        timer = threading.Timer(moment.wait_s, lambda: self.cut() if self._is_aimed else None)
+        timer.daemon = True
+        timer.start()
 
     def _one(self, target: socket.socket, data: bytes, direction: str) -> None:
-        if direction == "down":
-            for mark in _BEGIN.finditer(data):
-                # A batch holds what is left of the campaign, and counts from 0.
-                self._before_batch = self.results() if mark[1] == b"0" else self._before_batch
-                self.launch = self._before_batch + int(mark[1])
+        for mark in _BEGIN.finditer(data) if direction == "down" else ():
+            # A batch holds what is left of the campaign, and counts from 0.
+            self._before_batch = self.results() if mark[1] == b"0" else self._before_batch
+            self.launch = self._before_batch + int(mark[1])
+            if self._moments and not self._is_aimed and 0 <= self._moments[0].launch <= self.launch:
+                self._aim(mark.end())
         super()._one(target, data, direction)
 
 
 @contextmanager
-def cutting(proxy: CountingProxy, moments: Sequence[Moment], direction: Literal["up", "down"]) -> Iterator[None]:
-    """Cut a link at the given moments for as long as the block lasts, in the background."""
+def cutting_bytes(proxy: CountingProxy, gaps: Sequence[int]) -> Iterator[None]:
+    """Cut a link each time that so many bytes have gone to the phone since the last cut, as long as the block lasts."""
     ended = threading.Event()
 
     def run() -> None:
-        for moment in moments:
-            while proxy.launch < moment.launch and not ended.wait(0.0005):
-                pass
-            before, target = proxy.cuts, proxy.passed[direction] + moment.after_bytes
-            if not moment.wait_s:
-                proxy.cut_after(moment.after_bytes, direction)
+        for gap in gaps:
+            before = proxy.cuts
+            proxy.cut_after(gap, "up")
             while proxy.cuts == before and not ended.wait(0.0005):
-                if proxy.passed[direction] >= target:
-                    # Bytes that no one took any more may have come in between, so the others wait a little as well.
-                    if not ended.wait(moment.wait_s or _LATEST_S) and proxy.cuts == before:
-                        proxy.resume()
-                        proxy.cut()
-                    break
-            if ended.is_set():
-                return
+                pass
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

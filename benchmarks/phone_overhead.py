@@ -35,9 +35,8 @@ from _phone import (
     CountingProxy,
     Rig,
     count_results,
-    cutting,
+    cutting_bytes,
     draw_moments,
-    draw_staging_moments,
     remains,
     rig,
     write_models,
@@ -283,10 +282,11 @@ def _campaign(one: Rig, proxy: CountingProxy, size: Size, seed: int) -> dict[str
     events, error, staging_cuts, started = list[SampleEvent](), "", 0, time.perf_counter()
     with one.open(proxy.address) as device:
         try:
-            with cutting(proxy, draw_staging_moments(rng, size.staging_cuts, sum(sizes)), "up"):
+            places = np.sort(rng.integers(1, sum(sizes), size.staging_cuts))
+            with cutting_bytes(proxy, np.diff(places, prepend=0).tolist()):
                 device.load(models)
             staging_cuts, proxy.results = proxy.cuts, lambda: len(events)
-            with cutting(proxy, draw_moments(rng, size.cuts, size.launches), "down"):
+            with proxy.cutting(draw_moments(rng, size.cuts, size.launches)):
                 for event in device.run(visits):
                     events.append(event)
         except MnasError as broken:
