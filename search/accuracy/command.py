@@ -224,7 +224,7 @@ class CommandEstimator:
         ``loss`` is ``-log(accuracy)``, cut at 1e-6: the command tells none.
 
         Raises:
-            TrainingError: ``TRN12``: the command failed, hung or printed something else.
+            TrainingError: ``TRN15``: the command failed, hung or printed something else.
         """
         (outcome,) = outcomes
         found = outcome.value
@@ -232,7 +232,7 @@ class CommandEstimator:
             found = CommandOutcome(error_message=outcome.error_message or f"its job returned {type(found).__name__}")
         if found.error_message:
             raise TrainingError(
-                "TRN12",
+                "TRN15",
                 "the accuracy command gave no accuracy",
                 value=architecture.arch_id[:12],
                 why=found.error_message,

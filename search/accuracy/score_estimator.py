@@ -137,7 +137,7 @@ class ScoreEstimator:
         """Return the rank that the score comes to.
 
         Raises:
-            TrainingError: ``TRN03``: the job failed. ``TRN11``: the score is no finite number.
+            TrainingError: ``TRN03``: the job failed. ``TRN14``: the score is no finite number.
         """
         (outcome,) = outcomes
         if not isinstance(outcome.value, ScoreOutcome):
@@ -145,7 +145,7 @@ class ScoreEstimator:
             raise _failure("TRN03", "the network could not be scored", architecture, why)
         if not math.isfinite(outcome.value.score):
             why = f"{self.score} gave {outcome.value.score}"
-            raise _failure("TRN11", "the network's score is no finite number", architecture, why)
+            raise _failure("TRN14", "the network's score is no finite number", architecture, why)
         error = share_above(outcome.value.score, self.references)
         return AccuracyEstimate(
             error=error,

@@ -89,7 +89,7 @@ def test_the_example_trains_digits():
 def test_what_goes_wrong_is_an_outcome_that_says_so_and_then_an_error(code, says):
     found = called(code)
     assert found.accuracy == 0 and found.error_message
-    with pytest.raises(TrainingError, match=rf"(?s)TRN12.*{says}"):
+    with pytest.raises(TrainingError, match=rf"(?s)TRN15.*{says}"):
         CommandEstimator("x {architecture}", 0).estimate(network(), [Outcome(found)])
 
 

@@ -164,7 +164,7 @@ def test_noise_is_called_not_measurable():
 def test_an_estimator_that_fails_on_every_network_is_told_of():
     macs = np.linspace(1, 2, 8)
     truth = truth_of(0.3 - macs / 10, 0.001, macs)
-    rows = {one: {"failure": "TRN12: it printed nothing"} for one in truth.arch_ids}
+    rows = {one: {"failure": "TRN15: it printed nothing"} for one in truth.arch_ids}
     verdict = make_verdict(truth, [EstimatorRows("command", "command:1", rows)], (3, 3), 0)
     assert "printed nothing" in notes_for_search(verdict, "command", set())[-1]
     some = {**rows_of(truth, truth.macs), truth.arch_ids[0]: {"failure": "x"}}

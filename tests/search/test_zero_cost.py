@@ -127,7 +127,7 @@ def test_a_score_is_marked_and_one_that_is_no_number_is_refused():
     estimator = ScoreEstimator("synflow", SPACE, "digits", None, 7)
     estimate = estimator.estimate(network(), [Outcome(ScoreOutcome(1.0, 0.1))])
     assert estimate.source == "score:synflow" and estimate.images == BATCH and estimate.split == "train"
-    with pytest.raises(TrainingError, match=r"TRN11.*synflow gave nan"):
+    with pytest.raises(TrainingError, match=r"TRN14.*synflow gave nan"):
         estimator.estimate(network(), [Outcome(ScoreOutcome(math.nan, 0.1))])
     with pytest.raises(TrainingError, match=r"TRN03.*signal 9"):
         estimator.estimate(network(), [Outcome(error_message="ended by signal 9", is_lost=True)])
