@@ -13,7 +13,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --con
 EXTRA_INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 DEMO_CONFIG := docs/examples/$(if $(filter small,$(DEMO_BUDGET)),demo-small,demo).toml
 
-.PHONY: venv demo test lint types unit test-ray clean
+.PHONY: venv demo test lint types unit test-full test-ray clean
 
 venv: $(VENV)/.installed
 
@@ -42,7 +42,11 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 unit: $(VENV)/.installed-dev
-	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_ARGS)
+
+# What `test` leaves out: whole trainings, builds and searches, interrupted and resumed.
+test-full: $(VENV)/.installed-dev
+	$(BIN)/pytest -n 2 --dist loadfile -m slow $(PYTEST_ARGS)
 
 # A cluster of two nodes on loopback. Ray is large and nothing else needs it, so it has an environment of its own, which
 # sees what is in the other one.
