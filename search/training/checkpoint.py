@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +94,7 @@ class Checkpoint:
         # What cannot be read, e.g. after a power cut, costs the time of the epochs in it and no more.
         try:
             kept = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError):
+        except Exception:  # damaged bytes are read as opcodes, and raise whatever those do
             return None
         names = ("rule", "training", "epochs_done", "module", "optimiser", "average_steps", "averages", "generator")
         return kept if isinstance(kept, dict) and all(name in kept for name in names) else None

@@ -9,7 +9,14 @@ import torch
 
 from mnas.errors import TrainingError
 
-_SIGNS = ("can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc", "bad alloc")
+_SIGNS = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "bad alloc",
+    "could not create a primitive",  # oneDNN, which does not say why; it runs elsewhere on the same layers
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
