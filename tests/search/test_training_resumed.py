@@ -199,6 +199,8 @@ def test_a_folder_of_images_is_learnt(tmp_path, monkeypatch):
     name = str(make_folder(tmp_path / "stripes", count=80))
     space = open_space("mobilenetv3", "cifar10-3x3")
     smallest = space.decode(space.extremes()[0])
-    job = TrainingJob(smallest.to_json(), name, None, replace(FULL, train_images=0, epochs=30, lr=0.05, mixup=0.0), 0)
+    job = TrainingJob(
+        smallest.to_json(), name, None, replace(FULL, train_images=0, epochs=12, lr=0.05, mixup=0.0, flip=False), 0
+    )
     outcome = run_training(job)
     assert outcome.is_ok and outcome.errors["rank-val"] < 0.2
