@@ -183,7 +183,7 @@ print(train_network(largest, dataset, replace(schedule, batch_size=512), 0).batc
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert int(done.stdout) in (2, 4, 8, 16, 32)
+    assert int(done.stdout) in {2**power for power in range(1, 10)}
 
 
 def test_a_gpu_that_is_not_here_is_refused():
@@ -199,8 +199,8 @@ def test_a_folder_of_images_is_learnt(tmp_path, monkeypatch):
     name = str(make_folder(tmp_path / "stripes", count=80))
     space = open_space("mobilenetv3", "cifar10-3x3")
     smallest = space.decode(space.extremes()[0])
-    job = TrainingJob(
-        smallest.to_json(), name, None, replace(FULL, train_images=0, epochs=12, lr=0.05, mixup=0.0, flip=False), 0
-    )
+    # A mirrored stripe of one class is another's.
+    schedule = replace(FULL, train_images=0, epochs=20, lr=0.05, mixup=0.0, flip=False, crop=0.0)
+    job = TrainingJob(smallest.to_json(), name, None, schedule, 0)
     outcome = run_training(job)
     assert outcome.is_ok and outcome.errors["rank-val"] < 0.2
