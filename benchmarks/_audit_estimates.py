@@ -11,6 +11,7 @@ from _audit_rows import Deadline, Row, Rows
 from _audit_truth import size_of
 
 from mnas.architecture import Architecture
+from mnas.errors import TrainingError
 from search.accuracy.estimator import AccuracyEstimator
 from search.executors.executor import Job, Outcome
 from search.executors.processes import ProcessExecutor
@@ -28,9 +29,10 @@ def run_estimates(
 ) -> None:
     """Estimate the networks that no earlier run has.
 
+    A network that could not be estimated has a row that says why, and counts as the worst.
+
     Raises:
         OutOfTimeError: The minutes are over.
-        TrainingError: A network could not be estimated.
     """
     key = _key(estimator)
     done = {row["arch_id"] for row in rows.of(PART, key)}
@@ -54,28 +56,27 @@ def run_estimates(
         if len(parts) < owners.count(owners[index]):
             return
         network = todo[owners[index]]
-        found = estimator.estimate(network, [parts[at] for at in sorted(parts)])
-        rows.add(
-            PART,
-            key,
-            arch_id=network.arch_id,
-            error=found.error,
-            loss=found.loss,
-            cost_s=found.cost_s,
-            **size_of(network),
-        )
+        rows.add(PART, key, arch_id=network.arch_id, **_estimated(estimator, network, parts), **size_of(network))
         finished += 1
         if finished % _EVERY == 0:
-            print(f"{estimator.name} {finished}/{len(todo)}: {found.cost_s:.2f} s", file=sys.stderr)
+            print(f"{estimator.name} {finished}/{len(todo)}", file=sys.stderr)
         deadline.check(f"{len(todo) - finished} estimates by {estimator.name} or fewer")
 
     with ProcessExecutor(2) as executor:
         executor.map_in_order(jobs, keep)
 
 
+def _estimated(estimator: AccuracyEstimator, network: Architecture, parts: dict[int, Outcome]) -> Row:
+    try:
+        found = estimator.estimate(network, [parts[at] for at in sorted(parts)])
+    except TrainingError as error:
+        return {"error": None, "loss": None, "cost_s": None, "failure": str(error)}
+    return {"error": found.error, "loss": found.loss, "cost_s": found.cost_s}
+
+
 def column(
     rows: Rows, estimator: AccuracyEstimator, networks: Sequence[Architecture], name: str
 ) -> npt.NDArray[np.float64]:
-    """Return one column of the networks' rows, e.g. ``loss``, in the networks' order."""
+    """Return one column of the networks' rows, e.g. ``loss``, in the networks' order; NaN where there is none."""
     found: dict[str, Row] = {row["arch_id"]: row for row in rows.of(PART, _key(estimator))}
     return np.array([found[one.arch_id][name] for one in networks], dtype=np.float64)
