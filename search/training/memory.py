@@ -9,16 +9,21 @@ import torch
 
 from mnas.errors import TrainingError
 
-_SIGNS = ("can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc", "bad alloc")
-_SIGNS_OF_ONEDNN = ("could not create a primitive", "could not create a memory")
-"""All that torch's convolutions say on a CPU when there is no memory for their scratch space."""
+_SIGNS = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "bad alloc",
+    "could not create a primitive",  # oneDNN, which does not say why; it runs elsewhere on the same layers
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error of torch or Python says that there is no memory left."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in (*_SIGNS, *_SIGNS_OF_ONEDNN))
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ CHANGES_NOTHING = [
     ((*SEARCH, "--data", "cifar"), 6, "DAT04", "fashion, digits"),
     ((*SEARCH, "--data", "imagenet"), 2, "CFG01", "imagenet"),
     ((*SEARCH, "--data", "fashion", "--data-dir", "{out}"), 6, "DAT01", "t10k-images"),
-    ((*SEARCH, "--preset", "digit"), 2, "SPC01", "fashion, digits, imagenet"),
+    ((*SEARCH, "--preset", "digit"), 2, "SPC01", "fashion, fashion-wide, digits, cifar10, imagenet"),
     ((*SEARCH, "--space", "darts"), 2, "SPC01", "mobilenetv3"),
     ((*SEARCH, "--algorithm", "annealing"), 2, "CFG09", "nsga2, nsga3"),
     ((*SEARCH, "--target-ms", "-1"), 2, "CFG01", "target_ms"),

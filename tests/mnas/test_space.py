@@ -190,7 +190,7 @@ def test_a_bad_genome_is_refused():
 def test_unknown_names_are_refused_with_the_known_ones():
     for asked, known in (
         (("mobilenetv9", "digits"), "mobilenetv3"),
-        (("mobilenetv3", "digit"), "fashion, digits, imagenet"),
+        (("mobilenetv3", "digit"), "fashion, fashion-wide, digits, cifar10, imagenet"),
         (("mobilenetv3", "digits", (8, 9)), r"\[9\].*\(8, 12, 16\)"),
     ):
         with pytest.raises(SpaceError, match=f"SPC01.*{known}") as caught:

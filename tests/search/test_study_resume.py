@@ -128,6 +128,7 @@ def what_a_study_promises(out):
         if isinstance(value, dict):
             value.pop("cost_s", None)
     left_out = ("measured_ms", "interval_ms", "reward", "recommended", "ties_with", "same_latency_as")
+    left_out += ("objectives", "device_ms")
     members = json.loads((out / "front.json").read_text(encoding="utf-8"))["members"]
     found["front"] = [{key: value for key, value in one.items() if key not in left_out} for one in members]
     for model in sorted((out / "exports").glob("*/*")):

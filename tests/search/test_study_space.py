@@ -63,7 +63,7 @@ def test_a_file_is_resolved_without_a_preset_and_must_fit_the_data(file):
     assert (config.space, config.preset) == (str(file), "")
     assert read_space(file).definition.classes == 10
     file.write_text(TINY.replace("classes = 10", "classes = 9"))
-    with pytest.raises(ConfigError, match=r"CFG06.*user/tiny.*set in_channels and classes"):
+    with pytest.raises(ConfigError, match=r"CFG06.*user/tiny.*set in_channels = 1 and classes = 10"):
         resolve(make_config({"data": "digits", "space": str(file)}), KeptReporter())
     with pytest.raises(SpaceError, match="SPC01"):
         resolve(make_config({"data": "digits", "space": str(file), "preset": "digits"}), KeptReporter())
