@@ -20,7 +20,7 @@ FAMILIES: dict[str, dict[str, SpaceDefinition]] = {
     "lightweight": lightweight.PRESETS,
 }
 
-_FITTED = re.compile(r"(?P<preset>[a-z0-9]+)-(?P<channels>[13])x(?P<classes>[1-9][0-9]{0,4})$")
+_FITTED = re.compile(r"(?P<preset>[a-z0-9-]+)-(?P<channels>[13])x(?P<classes>[1-9][0-9]{0,4})$")
 
 
 def open_space(family: str, preset: str, resolutions_px: tuple[int, ...] = ()) -> StagedSpace:
