@@ -60,6 +60,7 @@ def test_exit_codes_are_those_of_the_contract():
         errors.LutError: 6,
         errors.RunError: 6,
         errors.StudyError: 6,
+        errors.ClusterError: 1,
         errors.ExportError: 1,
         errors.TrainingError: 1,
     }
