@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -37,14 +38,25 @@ def two_nodes() -> Iterator[tuple[Any, Any]]:
     """Start a head and a second node on loopback; yield the cluster and the second node."""
     # Nodes are processes of their own and import ours by name, wherever this script is run from.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Without the second, Ray takes the machine's own address, and listens on every one.
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": SLOTS})
+    own = {"node_ip_address": "127.0.0.1", "num_cpus": SLOTS}
+    cluster = Cluster(initialize_head=True, head_node_args=own)
     try:
-        yield cluster, cluster.add_node(num_cpus=SLOTS)
+        yield cluster, cluster.add_node(**own)
     finally:
         cluster.shutdown()
+
+
+def lose(cluster: Any, node: Any) -> None:
+    """Let a node vanish as a machine does: all of its processes at once, jobs included, which would outlive it."""
+    raylet = node.all_processes["raylet"][0].process.pid
+    children = [path.read_text(encoding="utf-8").split() for path in Path(f"/proc/{raylet}/task").glob("*/children")]
+    for pid in (raylet, *(int(pid) for group in children for pid in group)):
+        os.kill(pid, signal.SIGKILL)
+    cluster.remove_node(node, allow_graceful=False)
 
 
 def measure(note: Path) -> dict[str, Any]:
@@ -59,7 +71,7 @@ def measure(note: Path) -> dict[str, Any]:
             told.append((time.perf_counter(), outcome))
             if len(told) == KILL_AT:
                 lost_s = time.perf_counter()
-                cluster.remove_node(second, allow_graceful=False)
+                lose(cluster, second)
 
         started = time.perf_counter()
         with RayExecutor(cluster.address) as executor:

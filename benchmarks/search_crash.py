@@ -2,8 +2,8 @@
 
 Claims: the front is that of the uninterrupted study each time, and its record holds every evaluation once: nothing that
 was recorded before the kill is lost or changed, and nothing is recorded twice. Each kill is of a study of its own, run
-by the command; moments are uniform over the time from when the store has the study until it ends. A moment at which
-the study is not there yet, or over already, is drawn again and counted.
+by the command. A moment is a number of recorded evaluations, uniform over the budget, and up to 20 ms; one at which the
+study is over already is drawn again and counted.
 
     python benchmarks/search_crash.py --table $MNAS_TEST_DATA/TABLE.json --objectives top1:max,latency_ms:min \
         --json benchmarks/results/search_crash.json
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -38,7 +39,7 @@ from search.schema import SEARCH
 PARTS = Path(__file__).parent / "results" / "parts" / "search_crash.jsonl"
 COMPARED = ("evaluated", "generation", "front")
 SEEDS = 4
-DRAWS = 20
+DRAWS, DELAY_S = 20, 0.02
 TARGETS = {
     "kills": (">=", 100.0),
     "fronts_that_differ": ("==", 0.0),
@@ -49,13 +50,23 @@ TARGETS = {
 Events = dict[tuple[str, str], tuple[int, str]]
 
 
-def events_of(folder: Path) -> Events | None:
-    """Return sequence and payload of what is compared, by kind and key; None where there is no study yet."""
-    if not (folder / FILE_NAME).is_file():
-        return None
+def recorded(folder: Path) -> int:
+    """Return how many evaluations the store has, -1 where it has no study yet; never writes into it."""
+    try:
+        store = sqlite3.connect(f"file:{folder / FILE_NAME}?mode=ro", uri=True)
+        try:
+            if not store.execute("SELECT 1 FROM study").fetchone():
+                return -1
+            return int(store.execute("SELECT count(*) FROM event WHERE kind = 'evaluated'").fetchone()[0])
+        finally:
+            store.close()
+    except sqlite3.OperationalError:
+        return -1
+
+
+def events_of(folder: Path) -> Events:
+    """Return sequence and payload of what is compared, by kind and key."""
     with Store(folder / FILE_NAME, (SEARCH,)) as store:
-        if not store.query("SELECT 1 FROM study"):
-            return None
         rows = store.query("SELECT kind, key, sequence, payload_json FROM event ORDER BY sequence")
     return {
         (row["kind"], row["key"]): (row["sequence"], row["payload_json"]) for row in rows if row["kind"] in COMPARED
@@ -81,7 +92,6 @@ class Study:
     words: list[str]
     algorithm: str
     seed: int
-    too_early: int = field(default=0, init=False)
     too_late: int = field(default=0, init=False)
 
     def command(self, folder: Path, *more: str) -> list[str]:
@@ -94,49 +104,40 @@ class Study:
         return subprocess.Popen(self.command(folder, *self.words, *mine), cwd=ROOT)
 
     @cached_property
-    def uninterrupted(self) -> tuple[Events, float, float]:
-        """Its record, and seconds until the store has the study and until it ends."""
+    def uninterrupted(self) -> Events:
+        """Its record when nothing disturbs it."""
         with tempfile.TemporaryDirectory(prefix="mnas-crash-") as place:
-            folder, started, there = Path(place), time.perf_counter(), 0.0
-            process = self.start(folder)
-            while process.poll() is None:
-                if not there and events_of(folder) is not None:
-                    there = time.perf_counter() - started
-                time.sleep(0.01)
-            ended = time.perf_counter() - started
-            events = events_of(folder)
-        if process.returncode or not events:
-            raise SystemExit(f"the study itself failed with status {process.returncode}")
-        return events, there, ended
-
-    def kill_once(self, moment: float, folder: Path) -> Events | None:
-        """Kill it after so many seconds, and return its record; None where that was no moment of the study."""
-        process = self.start(folder)
-        try:
-            status = process.wait(moment)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            status = process.wait()
-        events = events_of(folder)
-        if status != -signal.SIGKILL or (events is not None and status_of(folder) != "running"):
-            self.too_late += 1
-            return None
-        self.too_early += events is None
+            status = self.start(Path(place)).wait()
+            events = events_of(Path(place))
+        if status or not events:
+            raise SystemExit(f"the study itself failed with status {status}")
         return events
 
-    def crash(self, rng: np.random.Generator) -> dict[str, Any]:
+    def kill_once(self, evaluations: int, delay_s: float, folder: Path) -> Events | None:
+        """Kill it that long after so many evaluations, and return its record; None where it was over by then."""
+        process = self.start(folder)
+        while process.poll() is None and recorded(folder) < evaluations:
+            time.sleep(0.001)
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGKILL)
+        status = process.wait()
+        if status == -signal.SIGKILL and status_of(folder) == "running":
+            return events_of(folder)
+        self.too_late += 1
+        return None
+
+    def crash(self, budget: int, rng: np.random.Generator) -> dict[str, Any]:
         """Kill it at a random moment, go on with it, and return what became of it."""
-        whole, there, ended = self.uninterrupted
+        whole = self.uninterrupted
         for _ in range(DRAWS):
             with tempfile.TemporaryDirectory(prefix="mnas-crash-") as place:
-                folder, moment = Path(place), float(rng.uniform(0.9 * there, ended))
-                before = self.kill_once(moment, folder)
+                folder = Path(place)
+                before = self.kill_once(int(rng.integers(budget)), float(rng.uniform(0, DELAY_S)), folder)
                 if before is None:
                     continue
                 resumed = subprocess.run(self.command(folder, "--resume", ""), cwd=ROOT, check=False)
-                after = events_of(folder) or {}
-                status = status_of(folder)
-            return {"moment_s": moment, "exit": resumed.returncode, "status": status} | judged(whole, before, after)
+                after, status = events_of(folder), status_of(folder)
+            return {"exit": resumed.returncode, "status": status} | judged(whole, before, after)
         raise SystemExit(f"{DRAWS} moments in a row were none of the study")
 
 
@@ -172,7 +173,6 @@ def figures_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "evaluations_at_kill_least": min(kept, default=0),
         "evaluations_at_kill_median": float(np.median(kept)) if kept else 0.0,
         "evaluations_at_kill_most": max(kept, default=0),
-        "moments_before_the_study": sum(row["too_early"] for row in rows),
         "moments_after_the_study": sum(row["too_late"] for row in rows),
         "algorithms": sorted({row["algorithm"] for row in rows}),
     }
@@ -193,10 +193,10 @@ def main() -> int:
             print(f"out of time after {len(rows)} kills; run again to go on", file=sys.stderr)
             return 5
         study = studies[names[number % len(names)], number // len(names) % SEEDS]
-        study.too_early = study.too_late = 0
-        found = study.crash(named_rng(number, "moment of the kill"))
+        study.too_late = 0
+        found = study.crash(options.budget, named_rng(number, "moment of the kill"))
         rows.append({"key": key, "kill": number, "algorithm": study.algorithm, "seed": study.seed} | found)
-        rows[-1] |= {"too_early": study.too_early, "too_late": study.too_late}
+        rows[-1] |= {"too_late": study.too_late}
         options.parts.parent.mkdir(parents=True, exist_ok=True)
         with options.parts.open("a", encoding="utf-8") as file:
             file.write(json.dumps(rows[-1]) + "\n")
