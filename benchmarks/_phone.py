@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from _result import ROOT
@@ -38,19 +36,10 @@ NOTE = "SIMULATED: Debian's adbd on this machine's processor and loopback, no ca
 _ADB_DEADLINE_S = 300.0
 _SETTLE_S = 5.0
 _TOLERANCE_MS = 2e-3
+_LATEST_S = 0.005
 _LONGEST_WAIT_S = 0.004
 """About as long as a launch with its share of the harness."""
 
-_LAUNCH_BYTES = 700
-"""About what the phone says of a launch."""
-
-_WHILE_RECOVERING, _RECOVERY_S = 0.2, 0.1
-"""Share of the cuts that come after another cut and not with a launch, and how long after it at most."""
-
-_LAST = 0.97
-"""Share of a campaign's launches after which no cut is drawn, so that each finds the campaign at work."""
-
-_BEGIN = re.compile(rb"@[0-9a-f]{12} begin (\d+) ")
 _FOLDERS = ("batch", "cache", "scripts")
 
 
@@ -194,106 +183,69 @@ def _is_right(event: SampleEvent) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a link is cut.
+    """When a link is cut: after so many bytes since the last cut, in the middle of whatever they are, or a while later.
 
     Attributes:
-        launch: Once this launch of the campaign, from 0, or a later one has begun; -1 is after the cut before this one.
-        after_bytes: So many bytes after that, in the middle of whatever they are; 0 to wait instead.
-        wait_s: So long after that.
+        after_bytes: From the phone.
+        wait_s: 0 to cut in the middle of the bytes themselves.
     """
 
-    launch: int
     after_bytes: int
     wait_s: float
 
 
-def draw_moments(rng: np.random.Generator, count: int, launches: int) -> list[Moment]:
-    """Draw moments that are spread evenly over a campaign's launches, and a few while the link recovers from a cut.
+def draw_moments(rng: np.random.Generator, count: int, total_bytes: int) -> list[Moment]:
+    """Draw moments that are spread evenly over so many bytes; half of them do not wait for bytes to pass.
 
     Args:
         rng: Draws.
         count: How many.
-        launches: Of the campaign.
+        total_bytes: Of the campaign from the phone.
     """
-    moments = []
-    for place in np.sort(rng.integers(0, max(int(launches * _LAST), 1), count)).tolist():
-        if moments and rng.random() < _WHILE_RECOVERING:
-            moments.append(Moment(-1, 0, float(rng.uniform(0, _RECOVERY_S))))
-        elif rng.random() < 0.5:
-            moments.append(Moment(place, int(rng.integers(1, _LAUNCH_BYTES)), 0.0))
-        else:
-            moments.append(Moment(place, 0, float(rng.uniform(0, _LONGEST_WAIT_S))))
-    return moments
+    places = np.sort(rng.integers(0, total_bytes, count))
+    gaps = np.diff(places, prepend=0)
+    waits = np.where(rng.random(count) < 0.5, 0.0, rng.uniform(0, _LONGEST_WAIT_S, count))
+    return [Moment(max(int(gap), 1), float(wait)) for gap, wait in zip(gaps, waits, strict=True)]
 
 
 @dataclass
 class CountingProxy(CuttingProxy):
-    """A proxy that knows how far a campaign has come, and cuts by that.
+    """A proxy that knows how often it cut.
 
     Attributes:
-        results: Says how many results of the campaign are there.
-        launch: Number of the launch that has begun last, from 0.
-        cuts: Times that it cut.
-        launch_at_cut: The last launch that had begun at the last cut.
+        cuts: Times.
+        passed_at_cut: Bytes from the phone until the last cut.
     """
 
-    results: Callable[[], int] = lambda: 0
-    launch: int = -1
-    cuts: int = 0
-    launch_at_cut: int = -1
-    _before_batch: int = 0
-    _moments: deque[Moment] = field(default_factory=deque)
-    _is_aimed: bool = False
+    cuts: int = field(default=0)
+    passed_at_cut: int = field(default=0)
 
     def cut(self) -> None:
         """End every connection."""
         self.cuts += 1
-        self.launch_at_cut = self.launch
-        self._is_aimed = False
+        self.passed_at_cut = self.passed["down"]
         super().cut()
-        if self._moments and self._moments[0].launch < 0:
-            self._aim(0)
-
-    @contextmanager
-    def cutting(self, moments: Sequence[Moment]) -> Iterator[None]:
-        """Cut at the given moments for as long as the block lasts."""
-        self._moments.extend(moments)
-        try:
-            yield
-        finally:
-            self._moments.clear()
-            self._is_aimed = False  # what was still to be cut is not
-            self.resume()
-
-    def _aim(self, bytes_before: int) -> None:
-        moment, self._is_aimed = self._moments.popleft(), True
-        if moment.after_bytes:
-            return self.cut_after(bytes_before + moment.after_bytes, "down")
-        timer = threading.Timer(moment.wait_s, lambda: self.cut() if self._is_aimed else None)
-        timer.daemon = True
-        timer.start()
-
-    def _one(self, target: socket.socket, data: bytes, direction: str) -> None:
-        for mark in _BEGIN.finditer(data) if direction == "down" else ():
-            # A batch holds what is left of the campaign, and counts from 0.
-            self._before_batch = self.results() if mark[1] == b"0" else self._before_batch
-            self.launch = self._before_batch + int(mark[1])
-            if self._moments and not self._is_aimed and 0 <= self._moments[0].launch <= self.launch:
-                self._aim(mark.end())
-        super()._one(target, data, direction)
 
 
 @contextmanager
-def cutting_bytes(proxy: CountingProxy, gaps: Sequence[int]) -> Iterator[None]:
-    """Cut a link each time that so many bytes have gone to the phone since the last cut, as long as the block lasts."""
+def cutting(proxy: CountingProxy, moments: Sequence[Moment], direction: Literal["up", "down"]) -> Iterator[None]:
+    """Cut a link at the given moments for as long as the block lasts, in the background."""
     ended = threading.Event()
 
     def run() -> None:
-        for gap in gaps:
-            before = proxy.cuts
-            proxy.cut_after(gap, "up")
+        for moment in moments:
+            before, target = proxy.cuts, proxy.passed[direction] + moment.after_bytes
+            if not moment.wait_s:
+                proxy.cut_after(moment.after_bytes, direction)
             while proxy.cuts == before and not ended.wait(0.0005):
-                pass
+                if proxy.passed[direction] >= target:
+                    # Bytes that no one took any more may have come in between, so the others wait a little as well.
+                    if not ended.wait(moment.wait_s or _LATEST_S) and proxy.cuts == before:
+                        proxy.resume()
+                        proxy.cut()
+                    break
+            if ended.is_set():
+                return
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
