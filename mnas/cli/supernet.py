@@ -54,7 +54,7 @@ def train(
 
     if resume:
         why = "a folder has one supernet"
-        raise ConfigError("CFG41", "--resume takes no name here", value=resume, why=why, fix="leave it out")
+        raise ConfigError("CFG46", "--resume takes no name here", value=resume, why=why, fix="leave it out")
     own = preset if preset is not None else "" if is_space_file(space) else data
     schedule = replace(supernet_schedule(data, epochs=epochs, rule=rule, progressive=progressive), amp=amp)
     folder = output_folder(out)

@@ -66,7 +66,7 @@ def train_supernet(request: SupernetRequest, on_progress: Progress = lambda done
     """Train until the schedule's end or the end of the minutes, and return what is on the disk then.
 
     Raises:
-        ConfigError: ``CFG40``: it cannot be trained in this way here.
+        ConfigError: ``CFG45``: it cannot be trained in this way here.
         SpaceError: ``SPC12``: the space holds a kind of block that has no elastic form.
         SupernetError: ``SUP01``: there is nothing to go on with; ``SUP02``: that was begun otherwise; ``SUP03``: there
             is one already.
@@ -86,7 +86,7 @@ def _require_ready(request: SupernetRequest) -> None:
     """Refuse what cannot work, before other processes start."""
     if request.processes < 1 or not request.minutes > 0:
         value = {"processes": request.processes, "minutes": request.minutes}
-        raise ConfigError("CFG40", "nothing would be trained", value=value, why="both are above 0", fix="give more")
+        raise ConfigError("CFG45", "nothing would be trained", value=value, why="both are above 0", fix="give more")
     Supernet(request.space)
     if request.is_resumed:
         read_checkpoint(request.path)

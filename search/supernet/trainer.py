@@ -39,7 +39,7 @@ class SupernetTrainer:
 
     Raises:
         SpaceError: ``SPC12``: the space holds a kind of block that has no elastic form.
-        ConfigError: ``CFG40``: fewer images than one step takes, or mixed precision without a GPU.
+        ConfigError: ``CFG45``: fewer images than one step takes, or mixed precision without a GPU.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class SupernetTrainer:
         per_epoch = self._images // self._per_step
         if not per_epoch or (schedule.amp and self._device.type != "cuda"):
             raise ConfigError(
-                "CFG40",
+                "CFG45",
                 "the supernet cannot be trained in this way here",
                 value={"images": self._images, "images of a step": self._per_step, "amp": schedule.amp},
                 why="a step needs its images, and mixed precision a GPU",

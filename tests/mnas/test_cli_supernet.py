@@ -34,9 +34,9 @@ def test_a_plan_trains_nothing(tmp_path, capsys):
 def test_refusals_have_their_codes(tmp_path, capsys):
     cases = {
         "SPC12": ["train", "--space", "lightweight", *DIGITS],
-        "CFG41": ["train", *DIGITS, "--resume", "name"],
+        "CFG46": ["train", *DIGITS, "--resume", "name"],
         "CFG01": ["train", *DIGITS, "--rule", "greedy"],
-        "CFG40": ["train", *DIGITS, "--amp"],
+        "CFG45": ["train", *DIGITS, "--amp"],
         "SUP01": ["show"],
     }
     for code, arguments in cases.items():

@@ -118,11 +118,11 @@ def test_a_run_says_what_it_cannot_do(tmp_path):
     with pytest.raises(SupernetError, match=r"SUP02.*seed"):
         train_supernet(replace(request, is_resumed=True, seed=9))
     assert_equal(train_supernet(replace(request, is_resumed=True)), done)
-    with pytest.raises(ConfigError, match="CFG40"):
+    with pytest.raises(ConfigError, match="CFG45"):
         train_supernet(replace(request, out=tmp_path / "x", schedule=replace(SHORT, batch_size=161)))
-    with pytest.raises(ConfigError, match="CFG40"):
+    with pytest.raises(ConfigError, match="CFG45"):
         train_supernet(replace(request, out=tmp_path / "x", schedule=replace(SHORT, amp=True)))
-    with pytest.raises(ConfigError, match="CFG40"):
+    with pytest.raises(ConfigError, match="CFG45"):
         train_supernet(replace(request, out=tmp_path / "x", minutes=0))
 
 
