@@ -1,10 +1,12 @@
 """A real build in a real process: interrupted, killed, and finished by the same command."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -37,8 +39,12 @@ def visits_of(out):
 
 
 def children_of(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return [int(child) for child in file.read().split()]
+    """Processes that any thread of a process started: Linux lists them by thread, and each device has its own."""
+    found = []
+    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has ended meanwhile
+            found += map(int, listing.read_text(encoding="ascii").split())
+    return found
 
 
 def is_running(pid):
@@ -68,7 +74,7 @@ def interrupted(out, signal_number, *options):
     os.kill(process.pid, signal_number)
     _, stderr = process.communicate(timeout=GIVE_UP_S)
     until(lambda: not any(map(is_running, children)))  # the measuring process goes with it
-    assert children
+    assert children, f"it had ended, or measured in no process of its own: {process.returncode}, {stderr}"
     return process.returncode, stderr
 
 
