@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from _result import ROOT
@@ -36,10 +38,16 @@ NOTE = "SIMULATED: Debian's adbd on this machine's processor and loopback, no ca
 _ADB_DEADLINE_S = 300.0
 _SETTLE_S = 5.0
 _TOLERANCE_MS = 2e-3
-_LATEST_S = 0.005
-_LONGEST_WAIT_S = 0.004
-"""About as long as a launch with its share of the harness."""
+_LAUNCH_BYTES = 700
+"""About what the phone says of a launch."""
 
+_WHILE_RECOVERING, _RECOVERY_S = 0.2, 0.1
+"""Share of the cuts that come after another cut and not with a launch, and how long after it at most."""
+
+_LAST = 0.97
+"""Share of a campaign's launches after which no cut is drawn, so that each finds the campaign at work."""
+
+_BEGIN = re.compile(rb"@[0-9a-f]{12} begin (\d+) ")
 _FOLDERS = ("batch", "cache", "scripts")
 
 
@@ -183,69 +191,131 @@ def _is_right(event: SampleEvent) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a link is cut: after so many bytes since the last cut, in the middle of whatever they are, or a while later.
+    """When a link is cut.
 
     Attributes:
-        after_bytes: From the phone.
-        wait_s: 0 to cut in the middle of the bytes themselves.
+        launch: Once this launch of the campaign, from 0, or a later one has begun; -1 is after the cut before this one.
+        after_bytes: So many bytes after the launch began, in the middle of whatever they are.
+        wait_s: So long after the cut before this one.
     """
 
-    after_bytes: int
-    wait_s: float
+    launch: int
+    after_bytes: int = 0
+    wait_s: float = 0.0
 
 
-def draw_moments(rng: np.random.Generator, count: int, total_bytes: int) -> list[Moment]:
-    """Draw moments that are spread evenly over so many bytes; half of them do not wait for bytes to pass.
+class Moments:
+    """Random moments over a campaign's launches, and a few while the link recovers from a cut.
+
+    Each is drawn when the one before it is over, evenly over the launches that are left then, since a cut throws the
+    campaign back.
 
     Args:
         rng: Draws.
         count: How many.
-        total_bytes: Of the campaign from the phone.
+        launches: Of the campaign.
     """
-    places = np.sort(rng.integers(0, total_bytes, count))
-    gaps = np.diff(places, prepend=0)
-    waits = np.where(rng.random(count) < 0.5, 0.0, rng.uniform(0, _LONGEST_WAIT_S, count))
-    return [Moment(max(int(gap), 1), float(wait)) for gap, wait in zip(gaps, waits, strict=True)]
+
+    def __init__(self, rng: np.random.Generator, count: int, launches: int) -> None:
+        self._rng, self._left, self._end = rng, count, max(int(launches * _LAST), 1)
+
+    def draw(self, launch: int) -> Moment | None:
+        """Return the next one, ``None`` when that was all.
+
+        Args:
+            launch: At which the last cut came; -1 before the first.
+        """
+        if not self._left:
+            return None
+        self._left -= 1
+        if launch >= 0 and self._rng.random() < _WHILE_RECOVERING:
+            return Moment(-1, wait_s=float(self._rng.uniform(0, _RECOVERY_S)))
+        begin = max(launch, 0)
+        # The first of so many numbers between 0 and 1.
+        share = 1 - self._rng.random() ** (1 / (self._left + 1))
+        place = begin + int(max(self._end - begin, 0) * share)
+        return Moment(place, after_bytes=int(self._rng.integers(0, _LAUNCH_BYTES)))
 
 
 @dataclass
 class CountingProxy(CuttingProxy):
-    """A proxy that knows how often it cut.
+    """A proxy that knows how far a campaign has come, and cuts by that.
 
     Attributes:
-        cuts: Times.
-        passed_at_cut: Bytes from the phone until the last cut.
+        results: Says how many results of the campaign are there.
+        launch: Number of the launch that has begun last, from 0.
+        cuts: Times that it cut.
+        launch_at_cut: The last launch that had begun at the last cut.
     """
 
-    cuts: int = field(default=0)
-    passed_at_cut: int = field(default=0)
+    results: Callable[[], int] = lambda: 0
+    launch: int = -1
+    cuts: int = 0
+    launch_at_cut: int = -1
+    _before_batch: int = 0
+    _moments: Moments | None = None
+    _next: Moment | None = None
+    _is_aimed: bool = False
 
     def cut(self) -> None:
         """End every connection."""
         self.cuts += 1
-        self.passed_at_cut = self.passed["down"]
+        self.launch_at_cut = self.launch
         super().cut()
+        self._draw()
+
+    @contextmanager
+    def cutting(self, moments: Moments) -> Iterator[None]:
+        """Cut at random moments for as long as the block lasts."""
+        self._moments, self.launch = moments, -1
+        self._draw()
+        try:
+            yield
+        finally:
+            self._moments = self._next = None
+            self.resume()  # what was still to be cut is not
+
+    def _draw(self) -> None:
+        moment = self._moments.draw(self.launch) if self._moments else None
+        self._next, self._is_aimed = moment, False
+        if moment and moment.launch < 0:
+            timer = threading.Timer(moment.wait_s, lambda: self.cut() if self._next is moment else None)
+            timer.daemon = True
+            timer.start()
+
+    def _one(self, target: socket.socket, data: bytes, direction: str) -> None:
+        if direction == "down":
+            self._look(data)
+        try:
+            super()._one(target, data, direction)
+        except OSError:
+            # What a connection had still in it when it was cut; the moment is for one that lives.
+            self._is_aimed &= "down" in self._limits
+            raise
+
+    def _look(self, data: bytes) -> None:
+        for mark in _BEGIN.finditer(data):
+            if self._is_aimed:
+                return
+            # A batch holds what is left of the campaign, and counts from 0.
+            self._before_batch = self.results() if mark[1] == b"0" else self._before_batch
+            self.launch = self._before_batch + int(mark[1])
+            if self._next and 0 <= self._next.launch <= self.launch:
+                self._is_aimed = True
+                self.cut_after(mark.end() + self._next.after_bytes, "down")
 
 
 @contextmanager
-def cutting(proxy: CountingProxy, moments: Sequence[Moment], direction: Literal["up", "down"]) -> Iterator[None]:
-    """Cut a link at the given moments for as long as the block lasts, in the background."""
+def cutting_bytes(proxy: CountingProxy, gaps: Sequence[int]) -> Iterator[None]:
+    """Cut a link each time that so many bytes have gone to the phone since the last cut, as long as the block lasts."""
     ended = threading.Event()
 
     def run() -> None:
-        for moment in moments:
-            before, target = proxy.cuts, proxy.passed[direction] + moment.after_bytes
-            if not moment.wait_s:
-                proxy.cut_after(moment.after_bytes, direction)
+        for gap in gaps:
+            before = proxy.cuts
+            proxy.cut_after(gap, "up")
             while proxy.cuts == before and not ended.wait(0.0005):
-                if proxy.passed[direction] >= target:
-                    # Bytes that no one took any more may have come in between, so the others wait a little as well.
-                    if not ended.wait(moment.wait_s or _LATEST_S) and proxy.cuts == before:
-                        proxy.resume()
-                        proxy.cut()
-                    break
-            if ended.is_set():
-                return
+                pass
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

@@ -8,8 +8,9 @@ figure is a physical phone's. Parts, each of which can be run alone; what is don
   of the batch without the runner's own, which a bare loop on the phone takes for the same launches. Staging is `load`,
   beside one ``adb push`` of all files and the phone's own ``sha256sum`` over them. The naive way is an ``adb push`` and
   an ``adb shell taskset MASK RUNNER`` for each model. All in each repeat, in changing order.
-* ``cuts``: campaigns of 200 launches of 200 models, in each of which the link is cut at 50 random moments, and at 3
-  while the models are staged: every launch has one valid result and nothing is left on the phone.
+* ``cuts``: campaigns of 200 launches of 200 models, in each of which the link is cut at 50 random moments spread over
+  the launches, and at 3 while the models are staged: every launch has one valid result and nothing is left on the
+  phone.
 * ``first_number``: ``mnas bench`` as a process, on a phone that has nothing yet and was never calibrated, without its
   timed session and the visits of the calibration.
 """
@@ -29,7 +30,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _phone import NOTE, CountingProxy, Rig, count_results, cutting, draw_moments, remains, rig, write_models
+from _phone import (
+    NOTE,
+    CountingProxy,
+    Moments,
+    Rig,
+    count_results,
+    cutting_bytes,
+    remains,
+    rig,
+    write_models,
+)
 from _phone_figures import BATCHES, cut_figures, first_figures, overhead_figures
 from _result import ROOT, write_result
 
@@ -37,7 +48,7 @@ from devices.adb.device import AdbDevice
 from devices.adb.launches import job_of
 from devices.adb.quoting import join_words
 from devices.adb.staging import CACHE_DIR
-from devices.measurement import Visit
+from devices.measurement import SampleEvent, Visit
 from devices.runners.dialect import dialect_of
 from mnas.errors import MnasError
 from mnas.export.artifact import ModelArtifact
@@ -50,9 +61,6 @@ SMALLEST, LARGEST = 500_000, 5_000_000
 RUNS, WARMUP = 5, 2
 _OWN_LAUNCHES = 1000
 """The phone's clock tells hundredths of a second."""
-
-_SPREAD = 0.5
-"""Of a campaign's bytes, over which the cuts are spread: what passes while a cut waits for its time comes on top."""
 
 PUSHED, NAIVE = "/data/local/tmp/pushed", "/data/local/tmp/naive"
 TARGETS = {
@@ -271,18 +279,16 @@ def _campaign(one: Rig, proxy: CountingProxy, size: Size, seed: int) -> dict[str
     sizes = [20_000 + 12 * number for number in range(size.launches)]
     models = write_models(one.folder / f"campaign{seed}", sizes, rng)
     visits = [Visit(models[place], RUNS, WARMUP) for place in rng.permutation(len(models))]
-    events, error, whole, staging_cuts, last_at, started = [], "", 0, 0, 0.0, time.perf_counter()
+    events, error, staging_cuts, started = list[SampleEvent](), "", 0, time.perf_counter()
     with one.open(proxy.address) as device:
         try:
-            with cutting(proxy, draw_moments(rng, size.staging_cuts, sum(sizes)), "up"):
+            places = np.sort(rng.integers(1, sum(sizes), size.staging_cuts))
+            with cutting_bytes(proxy, np.diff(places, prepend=0).tolist()):
                 device.load(models)
-            staging_cuts, before = proxy.cuts, proxy.passed["down"]
-            whole = len(list(device.run(visits)))  # without cuts, to know how many bytes a campaign has
-            total, before = proxy.passed["down"] - before, proxy.passed["down"]
-            with cutting(proxy, draw_moments(rng, size.cuts, int(total * _SPREAD)), "down"):
+            staging_cuts, proxy.results = proxy.cuts, lambda: len(events)
+            with proxy.cutting(Moments(rng, size.cuts, size.launches)):
                 for event in device.run(visits):
                     events.append(event)
-            last_at = (proxy.passed_at_cut - before) / (proxy.passed["down"] - before)
         except MnasError as broken:
             error = str(broken)
         losses = device.phone.recovery.losses
@@ -291,8 +297,7 @@ def _campaign(one: Rig, proxy: CountingProxy, size: Size, seed: int) -> dict[str
         "launches": len(visits),
         "staging_cuts": staging_cuts,
         "cuts": proxy.cuts - staging_cuts,
-        "last_cut_at_share_of_bytes": last_at,
-        "results_without_cuts": whole,
+        "last_cut_at_share_of_launches": proxy.launch_at_cut / len(visits),
         "losses_noticed": losses,
         "seconds": time.perf_counter() - started,
         **asdict(count),

@@ -41,6 +41,11 @@ class BatchStream:
             self._stream.renew(launch_s + self._silence_s)
 
     @property
+    def is_under_way(self) -> bool:
+        """A launch has begun, as far as its phone was heard, and not ended."""
+        return self._reader.under_way is not None
+
+    @property
     def completed(self) -> Completed:
         """How the shell ended; to be asked once there are no more events."""
         assert self._stream.completed is not None

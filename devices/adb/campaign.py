@@ -98,7 +98,7 @@ class Campaign:
                 self._phone.kill_quietly(batch.token)
         try:
             if lost:
-                held += self._recover(lost, batch, intake, queue)
+                held += self._recover(lost, batch, intake, queue, stream is not None and stream.is_under_way)
             else:
                 self._close(batch, intake, stream)
         except DeviceError:
@@ -142,15 +142,20 @@ class Campaign:
             self._heat.note_kept(one)
         return launched
 
-    def _recover(self, lost: str, batch: Batch, intake: Intake, queue: deque[Job]) -> list[Launched]:
-        """Get the phone back; what was under way is made again, unless it takes the phone down each time."""
+    def _recover(
+        self, lost: str, batch: Batch, intake: Intake, queue: deque[Job], was_under_way: bool
+    ) -> list[Launched]:
+        """Get the phone back; what was under way is made again, unless it takes the phone down each time.
+
+        A link that broke before a launch was heard of says nothing against that launch.
+        """
         is_new_boot = self._phone.recover(lost, batch.token)
         thermal = self._phone.facts.thermal
         is_unread = self._phone.has_thermal_service and not is_heat_told(thermal)
         held = self._counted(intake.settle(is_new_boot or is_throttling(thermal), is_unread))
         left = len(queue)
         restarts = self._restarts[left] = self._restarts.get(left, 0) + is_new_boot
-        losses = self._losses[left] = self._losses.get(left, 0) + 1
+        losses = self._losses[left] = self._losses.get(left, 0) + was_under_way
         if queue and restarts >= _RESTARTS_PER_JOB:
             words = f"the phone restarted {restarts} times while this model ran"
             held.append(Launched(queue.popleft(), None, words))

@@ -1,11 +1,11 @@
-"""Phones that are misused while they measure, odd files and odd places: 24 kinds, end to end.
+"""Phones that are misused while they measure, odd files and odd places: 25 kinds, end to end.
 
 ======================  ===================================================================================
 kinds                   what happens
 ======================  ===================================================================================
-processes (6)           the batch's shell is killed once, or each time; its watchdog is killed under a
+processes (7)           the batch's shell is killed once, or each time; its watchdog is killed under a
                         hung runner; a runner is stopped; adbd is stopped for a while; a model takes the
-                        link down each time
+                        link down each time; the link breaks each time before a launch is heard of
 leftovers (2)           children that are deaf to HUP and TERM after every launch; a dead run's processes
 storage (7)             it fills up before a batch, and under one; a cached model changes, vanishes, all
                         that is ours vanishes; a file, or somebody else's folder, lies in our place
@@ -34,6 +34,7 @@ import pytest
 from fault_kit import Scene, Trap, assert_told
 from software_phone.adb_server import OwnAdbServer
 from software_phone.build import Image
+from software_phone.cutting_proxy import CuttingProxy
 from software_phone.fixtures import clean_phone, software_phone, software_phone_build  # noqa: F401
 from software_phone.open_device import assert_each_once, device_bench, pretended_models
 from software_phone.phone import SoftwarePhone
@@ -154,6 +155,40 @@ def test_a_model_that_takes_the_link_down_each_time_is_given_up(scene: Scene, vi
         events.close()  # type: ignore[attr-defined]
         assert_each_once(list(device.run(visits)), visits)
     scene.assert_left_as_found()
+
+
+class _EarlyCuts(CuttingProxy):
+    """Cuts a few times before the word that a batch's first launch has begun."""
+
+    cuts_left = 0
+
+    def _one(self, target: object, data: bytes, direction: str) -> None:
+        if self.cuts_left and direction == "down" and b" begin 0 " in data:
+            self.cuts_left -= 1
+            return self.cut()
+        super()._one(target, data, direction)  # type: ignore[arg-type]
+
+
+def test_a_link_that_breaks_before_a_launch_is_heard_of_is_not_held_against_it(
+    clean_phone: SoftwarePhone,  # noqa: F811
+    own_adb: OwnAdbServer,
+    tmp_path: Path,
+    visits: list[Visit],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("software_phone.open_device.CuttingProxy", _EarlyCuts)
+    scene = Scene(clean_phone, own_adb, tmp_path / "scene")
+    proxy = scene.bench.proxy
+    assert isinstance(proxy, _EarlyCuts)
+    try:
+        with scene.open() as device:
+            device.load([visit.artifact for visit in visits])
+            proxy.cuts_left = 12
+            assert_each_once(list(device.run(visits)), visits)
+            assert device.phone.recovery.losses >= 12 and proxy.cuts_left == 0
+        scene.assert_left_as_found()
+    finally:
+        scene.close()
 
 
 def test_children_that_nothing_but_kill_ends_do_not_outlive_a_batch(scene: Scene, visits: list[Visit]) -> None:
