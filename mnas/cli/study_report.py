@@ -33,7 +33,7 @@ def write_report(store: Store, result: StudyResult, out: Path) -> Path:
     table = load_table(store, result.lut_id) if result.lut_id else None
     networks = store.query("SELECT * FROM lut_network WHERE lut_id = ?", (result.lut_id or "",))
     page = render_page(
-        f"Pareto front of {result.config.data} on {' and '.join(result.config.devices)}",
+        f"Pareto front of {result.config.data} on {' and '.join(result.devices)}",
         [
             Section("Front", _front_parts(result)),
             Section("Search", _search_parts(result)),
@@ -259,7 +259,7 @@ def _provenance_parts(result: StudyResult, table: LatencyTable | None) -> list[P
             ("device key", table.device_key[:16]),
         ]
     pairs += [(f"version of {name}", number) for name, number in result.versions.items()]
-    pairs += [(key, str(value)) for key, value in result.config.model_dump().items()]
+    pairs += [(key, str(value)) for key, value in result.config_json().items()]
     return [KeyValues(pairs)]
 
 

@@ -17,6 +17,7 @@ from software_phone.python_adbd import Faults, PythonAdbd
 from devices.adb.activity import Telling
 from devices.adb.journal import Journal
 from devices.adb.lease import lease_phone
+from devices.adb.probe import PhoneFacts
 from devices.adb.states import PhoneState
 from mnas.cli import main
 from mnas.cli.device_watch import Seen, changes
@@ -160,6 +161,7 @@ def test_watch_says_what_comes_and_goes(adb, attach, own, capsys):
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     seen = [(one["before"], one["state"]) for one in lines if one["serial"] == adbd.address]
     assert seen[0] == ("absent", "ready") and seen[-1][1] == "absent"
+    assert {one["is_simulated"] for one in lines} == {False}, "asked once, and still known of one that is gone"
 
 
 def test_list_and_watch_show_what_is_done_with_a_phone_in_use_and_do_not_ask_it(adb, attach, capsys):
@@ -168,6 +170,7 @@ def test_list_and_watch_show_what_is_done_with_a_phone_in_use_and_do_not_ask_it(
     calls = local.read("calls")
     with lease_phone("CLI1", what="mnas bench big.tflite"):
         telling = Telling("CLI1")
+        telling.know(PhoneFacts(serialno="CLI1", abis=("x86_64",), is_simulated=True))
         telling.tell(PhoneState.COOLING, "cooling down: skin at 41.0 C")
         assert main(["devices", "list", "--adb", adb, "--format", "csv"]) == 0
         (row,) = [line for line in capsys.readouterr().out.splitlines() if adbd.address in line]
@@ -182,6 +185,7 @@ def test_list_and_watch_show_what_is_done_with_a_phone_in_use_and_do_not_ask_it(
     seen = [(one["before"], one["state"]) for one in lines if one["serial"] == adbd.address]
     assert seen == [("absent", "cooling"), ("cooling", "running")]
     assert "running a batch of 3 launches" in lines[-1]["doing"]
+    assert [one["is_simulated"] for one in lines] == [True, True], "as the holder tells it"
     assert local.read("calls") == calls
 
 
@@ -289,6 +293,10 @@ def test_clean_on_the_software_phone(clean_phone, own, adb, capsys):  # noqa: F8
     try:
         (seen,) = list_json(adb, capsys)["phones"]
         assert seen["is_simulated"] and seen["serialno"] == clean_phone.serial and seen["clusters"]
+        assert main(["devices", "watch", "--adb", adb, "--for", "0.5", "--format", "jsonl"]) == 0
+        assert json.loads(capsys.readouterr().out.splitlines()[0])["is_simulated"] is True
+        assert main(["devices", "watch", "--adb", adb, "--for", "0.5"]) == 0
+        assert f"{clean_phone.address} (simulated): absent -> ready" in capsys.readouterr().out
         assert main(["devices", "clean", clean_phone.serial, "--adb", adb, "--format", "json"]) == 0
         (one,) = json.loads(capsys.readouterr().out)["phones"]
         assert [process["command"].removeprefix("setsid ") for process in one["cleaning"]["found"]] == ["sleep 300"]
