@@ -224,6 +224,7 @@ class AdbDevice:
             threads=self.spec.threads,
             delegate=self._delegate,
             deadline_s=self._deadline_s,
+            allow_partial=bool(self.spec.partial),
             **wishes,
         )
 
@@ -249,7 +250,8 @@ class AdbDevice:
             runtime=self.spec.runtime,
             runtime_version="",
             runner_sha256=runner_sha256,
-            delegate=self._delegate,
+            # With parts left to the CPU it is another thing to measure, and another key.
+            delegate=self._delegate + ("+cpu" if self.spec.partial else ""),
             threads=self.spec.threads,
             cpu_mask=self._cpu_mask,
             is_simulated=facts.is_simulated,

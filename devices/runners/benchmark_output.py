@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from devices.runners.delegation import Delegation, applied_without_asking, read_delegation
 from devices.runners.exit_status import exit_reason
-from devices.runners.launch import LaunchRequest, LaunchResult, failed_launch
+from devices.runners.launch import PARTIAL_HINT, LaunchRequest, LaunchResult, failed_launch
 from devices.runners.statistics_lines import (
     LoopStats,
     Summary,
@@ -112,7 +112,7 @@ def _judge_delegation(request: LaunchRequest, delegate: str, lines: Sequence[str
         what = f"not all of the model may be run by the delegate {delegate}: {notes[-1]}"
     refused = told.extent == "partial" and not request.allow_partial
     return failed_launch(
-        what if refused else "",
+        what + PARTIAL_HINT if refused else "",
         delegate=delegate,
         delegation=told.extent,
         partitions=told.partitions,
@@ -152,9 +152,7 @@ def _contradiction(timed: LoopStats) -> str:
         return "the output holds no fastest or slowest run"
     # Times are cut to whole microseconds, so that the fastest run of a tiny model truly reads 0.
     if low < 0 or high <= 0 or timed.median_us == 0:
-        return (
-            f"times of {low:g} .. {high:g} us with a median of {timed.median_us or 0:g} are below what this tool can tell"
-        )
+        return f"times of {low:g} .. {high:g} us are too short for this tool: it counts whole microseconds"
     slack = high * 1e-5 + 1
     if not all(low - slack <= value <= high + slack for value in centres):
         return f"the statistics contradict each other: {low:g} .. {high:g} us with {centres}"

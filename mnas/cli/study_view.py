@@ -105,7 +105,7 @@ def candidates_result(result: StudyResult) -> Result:
         [c.number, c.arch_id[:12], c.generation, c.predicted_ms, c.error, c.reward, c.status, c.reason]
         for c in result.candidates
     ]
-    return Result(columns, rows, study_document(result), result.study_id)
+    return Result(columns, rows, study_document(result), title_of(result), list(result.notices))
 
 
 def study_document(result: StudyResult) -> dict[str, Any]:
