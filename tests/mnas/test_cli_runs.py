@@ -267,7 +267,10 @@ def measured(label, sha256, latency_ms, interval):
 def test_notes_on_models_and_on_repeated_launches_are_shown_and_kept(out):
     run = run_of(out)
     said = ("peak memory: watched by the tool", "only parts of the model are run by the delegate gpu (4 of 9 nodes)")
-    models = (replace(measured("a", "1", 2.0, None), notes=said), replace(measured("b", "2", 4.0, None), notes=said[:1]))
+    models = (
+        replace(measured("a", "1", 2.0, None), notes=said),
+        replace(measured("b", "2", 4.0, None), notes=said[:1]),
+    )
     run = replace(run, models=models, session={**run.session, "notes": ["1 launch was thrown away and made again"]})
     again = BenchRun.from_json(json.loads(json.dumps(run.to_json())))
     assert [model.notes for model in again.models] == [said, said[:1]]
