@@ -259,7 +259,7 @@ class HeldPhone:
 
     def _set(self) -> None:
         """Set the controls and read the phone again."""
-        self.settings = self._controls.apply(self._wanted, is_root=self.facts.root)
+        self.settings = self._controls.apply(self._wanted)
         # Fixed performance holds the clocks below their peak: its own bound is what a cap is told from.
         if self._has_fixed_performance:
             self._best_khz.clear()
