@@ -101,7 +101,8 @@ class Campaign:
                     while held:
                         yield held.pop(0)
             lost = stream.why_lost
-            self._phone.tell(PhoneState.COLLECTING, "ending a batch")
+            if not lost:
+                self._phone.tell(PhoneState.COLLECTING, "ending a batch")
         except PhoneLost as error:
             lost = str(error)
         finally:
