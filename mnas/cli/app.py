@@ -19,6 +19,7 @@ from mnas.cli import (
     search,
     study,
     supernet,
+    version,
     worker,
 )
 
@@ -30,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Every command takes --debug, which shows the traceback of an error.",
 )
+app.callback()(version.program)
 app.command("bench")(bench.bench)
 app.command("search")(search.search)
 app.command("export")(export.export)
