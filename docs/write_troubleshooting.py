@@ -151,7 +151,7 @@ MISTAKES = (
     Mistake(
         "The model takes images of any size",
         f"bench {MODEL}",
-        "A latency is of one size. `--shape 1,3,224,224` is enough where there is one input; an open batch is taken as 1.",
+        "A latency is of one size. `--shape 1,3,224,224` is enough for one input; an open batch is taken as 1.",
         _open_sizes,
     ),
     Mistake(
