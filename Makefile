@@ -68,8 +68,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	@touch $@
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/pdoc --docformat google --output-directory $(DOCS) mnas devices latency search
-	@echo "the pages begin at $(DOCS)/index.html"
+	$(BIN)/python docs/write_api.py $(DOCS)
 
 clean:
 	rm -rf $(VENV) $(VENV)-ray .mypy_cache .pytest_cache .ruff_cache .hypothesis
