@@ -19,6 +19,7 @@ from mnas.cli import (
     search,
     study,
     supernet,
+    train,
     version,
     worker,
 )
@@ -35,6 +36,7 @@ app.callback()(version.program)
 app.command("bench")(bench.bench)
 app.command("search")(search.search)
 app.command("export")(export.export)
+app.command("train")(train.train)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.command("worker")(worker.worker)
