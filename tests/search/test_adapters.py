@@ -127,8 +127,9 @@ def test_without_the_packages_the_errors_say_what_to_install(on_table, monkeypat
         copy_to_optuna(store, "", "sqlite:///never.db")
     with pytest.raises(PackageError, match=r"PKG01.*mnas\[tensorboard\]"):
         TensorBoardLog(tmp_path)
-    assert main(["study", "optuna", "--out", str(tmp_path)]) == PackageError.exit_code
-    assert capsys.readouterr().err.startswith("mnas: PKG01")
+    for command in (["study", "optuna"], ["search", "--data", "digits", "--tensorboard", str(tmp_path / "runs")]):
+        assert main([*command, "--out", str(tmp_path)]) == PackageError.exit_code
+        assert capsys.readouterr().err.startswith("mnas: PKG01")
 
 
 def scalars(folder, event_class):
@@ -172,3 +173,18 @@ def test_tensorboard_takes_studies_on_tables_too(on_table, optional_package, tmp
     assert sorted(step for step, _ in found["objective/0"]) == [0, 1, 2, 3, 4]
     with pytest.raises(StudyError, match="STU01"):
         write_tensorboard(store, "study9", tmp_path / "runs")
+
+
+@pytest.mark.slow
+def test_a_search_is_logged_while_it_runs(optional_package, tmp_path):
+    events = optional_package("tensorboardX.proto.event_pb2")
+    config = {"data": "digits", "training": "small", "budget": 4, "population": 4, "finalists": 1, "finalist_seeds": 1}
+    table = {"lut_mode": "fast", "lut_rounds": 3, "lut_calibration": 4, "lut_validation": 4}
+    keys = "".join(f"{key} = {json.dumps(value)}\n" for key, value in {**config, **table}.items())
+    (tmp_path / "study.toml").write_text(keys)
+    given = ["--config", str(tmp_path / "study.toml"), "--out", str(tmp_path / "out"), "-q"]
+    assert main(["search", *given, "--tensorboard", str(tmp_path / "runs")]) == 0
+    found = scalars(tmp_path / "runs", events.Event)
+    assert sorted(step for step, _ in found["candidate/error"]) == [0, 1, 2, 3]
+    assert [step for step, _ in found["search/hypervolume"]] == [4]
+    assert len(found["finalist/val_error"]) == 1
