@@ -29,10 +29,12 @@ def run_result(run: BenchRun, width: int | None = None) -> Result:
         run: The run; it may be unfinished.
         width: Characters that a line may have; columns that matter less are left out to stay within. ``None``: all.
     """
+    from devices.run_rows import model_record
+
     columns, dropped = fitting(_columns(run), width, _DROPPED_FIRST, "model")
     rows = [list(row) for row in zip(*(column.cells for column in columns), strict=True)]
     notes = [*_notes(run), *left_out(dropped, width)]
-    records = [_record(run, model) for model in run.models]
+    records = [model_record(run, model) for model in run.models]
     return Result([column.name for column in columns], rows, run.to_json(), run_title(run), notes, records)
 
 
@@ -162,35 +164,3 @@ def _reference_level(run: BenchRun) -> float | None:
     found = run.session.get("reference_ms") or {}
     logs = [math.log(found[name] / nominals[name]) for name in found if found[name] > 0 and nominals.get(name, 0) > 0]
     return math.exp(statistics.fmean(logs)) if logs else None
-
-
-def _record(run: BenchRun, model: BenchedModel) -> dict[str, object]:
-    """Return a model as one flat record: numbers as they are, for programs."""
-    found, raw, relative = model.measurement, model.raw, model.relative
-    low, high = found.interval_ms if found and found.interval_ms else (None, None)
-    return {
-        "run_id": run.run_id,
-        "model": model.label,
-        "role": model.role,
-        "sha256": model.sha256,
-        "latency_ms": model.latency_ms,
-        "low_ms": low,
-        "high_ms": high,
-        "verdict": found.verdict if found else None,
-        "reasons": "; ".join(found.reasons) if found else None,
-        "relative_to": relative.to if relative else None,
-        "relative": relative.ratio if relative else None,
-        "relative_low": relative.low if relative else None,
-        "relative_high": relative.high if relative else None,
-        "runs": raw.count if raw else 0,
-        **{f"raw_{name}_ms": getattr(raw, f"{name}_ms", None) for name in ("min", "p50", "p90", "p95", "p99", "max")},
-        "macs": _macs(model),
-        "size_bytes": model.size_bytes,
-        "peak_memory_bytes": model.peak_memory_bytes,
-        "load_ms": model.load_ms,
-        "problem": model.problem.message if model.problem else None,
-        "notes": "; ".join(model.notes),
-        "device": run.device.device_id,
-        "device_key": run.device.device_key,
-        "is_simulated": run.device.is_simulated,
-    }
