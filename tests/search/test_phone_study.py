@@ -89,7 +89,7 @@ def test_a_search_on_a_software_phone_marks_all_that_comes_of_it(software_phone_
         with SoftwarePhone(software_phone_build) as phone:
             own.attach(phone.address)
             words = ["--data", "digits", "--space", str(space), "--device", f"adb:{phone.address}/tflite"]
-            words += ["--lut-rounds", "2", "--lut-calibration", "2", "--lut-validation", "2", "--training", "small"]
+            words += ["--lut-rounds", "3", "--lut-calibration", "2", "--lut-validation", "2", "--training", "small"]
             words += ["--budget", "4", "--population", "4", "--finalists", "2", "--finalist-seeds", "1"]
             found, told = run("search", *words)
             serials = (phone.serial, phone.address)
