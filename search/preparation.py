@@ -79,10 +79,12 @@ def _latency_table(context: StudyContext, number: int) -> LatencyTable:
         if is_old:
             _look_for_drift(context, device, table)
         is_simulated = table.device.is_simulated or device.info.is_simulated
+        name = device.info.device_id if device.info.kind == "adb" else public_device(spec)
     stamp = foreign.to_json() if foreign else None
-    context.log.append("lut", {"lut_id": table.lut_id, "foreign": stamp, "is_simulated": is_simulated}, key)
+    recorded = {"lut_id": table.lut_id, "foreign": stamp, "is_simulated": is_simulated, "device": name}
+    context.log.append("lut", recorded, key)
     if is_simulated:
-        _say_simulated(context, table, spec)
+        _say_simulated(context, table, name)
     _say_where_from(context, table, foreign)
     _say_how_good(context, table, spec)
     return _completed(context, table)
@@ -117,10 +119,10 @@ def _look_for_drift(context: StudyContext, device: OnDevice, table: LatencyTable
         context.reporter.line(f"latency table {drift.text()}")
 
 
-def _say_simulated(context: StudyContext, table: LatencyTable, spec: str) -> None:
+def _say_simulated(context: StudyContext, table: LatencyTable, name: str) -> None:
     """Record for every reader of the results that their latencies are of no real device."""
     text = (
-        f"SIMULATED: no real device is behind {public_device(spec)}, or behind latency table {table.lut_id}; "
+        f"SIMULATED: no real device is behind {name}, or behind latency table {table.lut_id}; "
         "every latency, and so the choice of networks, is of this machine's making"
     )
     context.log.append("notice", {"text": text}, f"simulated{_of_others(context, table)}")

@@ -134,6 +134,7 @@ class StudyResult:
         audit_notes: What the newest audit of its space and data says of its ranking, else one that comes with the tool,
             or that there was none.
         is_simulated: Whether any latency in it is of a device that is none.
+        opened: Each device by the name that it had when it was opened, "" before: a phone's is made of its own serial.
     """
 
     study_id: str
@@ -155,11 +156,14 @@ class StudyResult:
     sessions: tuple[dict[str, Any], ...] = ()
     audit_notes: tuple[str, ...] = ()
     is_simulated: bool = False
+    opened: tuple[str, ...] = ()
 
     @property
     def devices(self) -> tuple[str, ...]:
         """Its device specs as they may go out: without serials, in the order of the configuration."""
-        return tuple(map(public_device, self.config.devices))
+        specs = self.config.devices
+        opened = (*self.opened, *[""] * (len(specs) - len(self.opened)))
+        return tuple(name or public_device(spec) for spec, name in zip(specs, opened, strict=True))
 
     def config_json(self) -> dict[str, Any]:
         """Return the configuration as it may go out; with it the study can be begun again."""
@@ -223,6 +227,9 @@ def load_result(store: Store, study_id: str) -> StudyResult:
         sessions=tuple(_of_devices(log, "measured", config)),
         audit_notes=_audit_notes(store, log, config, candidates),
         is_simulated=is_simulated(store, row["study_id"]),
+        opened=tuple(
+            (log.payload("lut", device_key(n + 1)) or {}).get("device", "") for n in range(len(config.devices))
+        ),
     )
 
 

@@ -43,6 +43,10 @@ def test_nothing_that_goes_out_of_a_study_holds_a_serial(make_study, tmp_path):
     assert result.config.devices == SPECS, "the study itself goes on as it was asked for"
     assert result.devices == PUBLIC and result.front_json()["devices"] == list(PUBLIC)
     assert result.config_json() == {**config.model_dump(), "device": PUBLIC[0], "other_devices": (PUBLIC[1],)}
+    # Reached by an address, it has the name of its own serial as soon as it was opened: one name in every export.
+    own = f"adb:{public_serial('R58N67FGHIJ')}/tflite"
+    context.log.append("lut", {"lut_id": "lut1", "foreign": None, "is_simulated": False, "device": own}, "2")
+    assert load_result(context.store, "").devices == (PUBLIC[0], own)
     texts = shown(context.store, result, tmp_path)
     assert not [text for text in texts for serial in SERIALS if serial in text]
     assert sum(PUBLIC[0] in text for text in texts) >= 4
@@ -107,4 +111,5 @@ def test_a_search_on_a_software_phone_marks_all_that_comes_of_it(software_phone_
         if path.name != "architecture.json":
             assert "simulated" in texts[-1].lower(), path
     assert not [text for text in texts for serial in serials if serial in text]
-    assert json.loads((out / "front.json").read_text())["is_simulated"] is True
+    front = json.loads((out / "front.json").read_text())
+    assert front["is_simulated"] is True and front["devices"] == [f"adb:{public_serial(serials[0])}/tflite"]
