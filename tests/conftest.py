@@ -15,7 +15,7 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # No command may start a server of adb at its usual port, or see the phones of whoever runs the tests.
 os.environ["MNAS_ADB"] = "none"
 
-pytest_plugins = ["software_phone.fixtures"]
+pytest_plugins = ["software_phone.fixtures", "browser.fixtures"]
 
 _NO_DATA = "MNAS_TEST_DATA is not set: this test did not run"
 _NO_RAY = "ray is not installed: this test did not run; make test-ray runs it"
