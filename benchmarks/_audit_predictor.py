@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from _audit_figures import agreement, spearman
+from _audit_figures import agreement
 from _audit_truth import STUDY_SEED, audit_space
 
 from mnas.architecture import Architecture
 from mnas.seeding import derive_seed
+from search.accuracy.audit_statistics import spearman
 from search.accuracy.learned import LearnedPredictor
 
 Floats = npt.NDArray[np.float64]
@@ -62,10 +63,10 @@ def predictor_figures(networks: Sequence[Architecture], losses: Floats, macs: Fl
     table, logs = features(networks), np.log(losses)
     found = predictions(table[first], logs[first], table[judged])
     found["tool"] = learned(networks[first], logs[first], networks[judged])
-    rng = np.random.default_rng(derive_seed(STUDY_SEED, "predictor", "bootstrap"))
+    seed = derive_seed(STUDY_SEED, "predictor", "bootstrap")
     return {
         "predictor_spearman": spearman(found["tool"], losses[judged]),
         "predictor_macs_spearman": spearman(macs[judged], -losses[judged]),
         "predictor_kinds": {name: spearman(values, losses[judged]) for name, values in found.items()},
-        "predictor_agreement": agreement(-losses[judged], -found["tool"], {"macs": macs[judged]}, rng),
+        "predictor_agreement": agreement(-losses[judged], -found["tool"], {"macs": macs[judged]}, seed),
     }

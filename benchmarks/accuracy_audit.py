@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from _audit_estimates import column, run_estimates
-from _audit_figures import agreement, bands, tau, truth_figures
+from _audit_figures import agreement, ends, truth_figures
 from _audit_predictor import JUDGED_ON, LEARNED_FROM, predictor_figures
 from _audit_rows import Deadline, OutOfTimeError, Rows
 from _audit_supernet import (
@@ -29,8 +29,10 @@ from _audit_supernet import (
 from _audit_truth import DATA, STUDY_SEED, Truth, audit_space, drawn, size_of, train_truth
 from _result import write_result
 
+from devices.long_work import long_work
 from mnas.architecture import Architecture
-from mnas.seeding import named_rng
+from mnas.seeding import derive_seed
+from search.accuracy.audit_statistics import advantage_within_bands, bands_of, kendall_tau
 from search.accuracy.estimator import AccuracyEstimator
 from search.accuracy.registry import open_accuracy
 from search.accuracy.setting import AccuracySetting
@@ -97,14 +99,14 @@ def figures_of(rows: Rows, parts: Sequence[str], count: int, work: Path) -> dict
     found: dict[str, Any] = {}
     truth = Truth(rows, count) if {"truth", "estimates"} & set(parts) else None
     if truth is not None and "truth" in parts:
-        found |= truth_figures(truth.accuracy, truth.loss, truth.cost_s)
+        found |= truth_figures(truth.accuracy, truth.loss, truth.cost_s, STUDY_SEED)
     if "supernet" in parts:
         found |= supernet_figures(rows, work)
     if "extraction" in parts:
         found |= extraction_figures(rows, work)
     if truth is not None and "estimates" in parts:
-        found |= {"params_tau": tau(truth.accuracy.mean(1), truth.params)}
-        found |= {"macs_tau": tau(truth.accuracy.mean(1), truth.macs)}
+        found |= {"params_tau": kendall_tau(truth.params, truth.accuracy.mean(1))}
+        found |= {"macs_tau": kendall_tau(truth.macs, truth.accuracy.mean(1))}
         for name, estimator in estimators(work).items():
             found |= estimator_figures(rows, name, estimator, truth)
         found["zero_cost_estimate_cpu_s"] = max(found[f"{name}_estimate_cpu_s"] for name in ZERO_COST)
@@ -118,28 +120,34 @@ def figures_of(rows: Rows, parts: Sequence[str], count: int, work: Path) -> dict
 def estimator_figures(rows: Rows, name: str, estimator: AccuracyEstimator, truth: Truth) -> dict[str, Any]:
     """Return how an estimator's losses rank the ground truth: over all networks, and within bands of similar MACs."""
     losses = column(rows, estimator, truth.networks, "loss")
-    scores = -np.where(np.isnan(losses), np.inf, losses)
+    scores = -np.where(np.isnan(losses), np.nanmax(losses), losses)
     accuracy, rivals = truth.accuracy.mean(1), {"params": truth.params, "macs": truth.macs}
 
     def judged(at: Any, part: str) -> dict[str, Any]:
-        rng = named_rng(STUDY_SEED, "audit", "bootstrap", name, part)
+        seed = derive_seed(STUDY_SEED, "audit", "bootstrap", name, part)
         own = {rival: values[at] for rival, values in rivals.items()}
         return {
-            **agreement(accuracy[at], scores[at], own, rng),
+            **agreement(accuracy[at], scores[at], own, seed),
             "macs": [int(v) for v in np.sort(truth.macs[at])[[0, -1]]],
         }
 
     whole = judged(slice(None), "all")
+    bands = bands_of(truth.macs)
+    within = {
+        rival: advantage_within_bands(scores, sizes, accuracy, bands, seed=STUDY_SEED)
+        for rival, sizes in rivals.items()
+    }
     costs = column(rows, estimator, truth.networks, "cost_s")
     return {
         f"{name}_tau": whole["tau"],
         f"{name}_beyond_params": whole["beyond_params"],
         f"{name}_beyond_macs": whole["beyond_macs"],
         f"{name}_macs_would_do": whole["beyond_macs_interval"][0] <= 0,
+        f"{name}_beyond_within_bands": {rival: [one.value, *ends(one)] for rival, one in within.items()},
         f"{name}_estimate_cpu_s": float(np.nanmean(costs)),
         f"{name}_not_estimated": int(np.isnan(losses).sum()),
         f"{name}_agreement": whole,
-        f"{name}_bands": [judged(at, f"band{number}") for number, at in enumerate(bands(truth.macs))],
+        f"{name}_bands": [judged(at, f"band{number}") for number, at in enumerate(bands)],
         f"{name}_estimate_cpu_s_quantiles": [float(v) for v in np.nanquantile(costs, (0, 0.5, 1))],
     }
 
@@ -155,7 +163,8 @@ def main() -> int:
     options = parser.parse_args()
     rows, parts = Rows(), options.part or list(PARTS)
     try:
-        run_parts(rows, parts, options.nets, options.work, Deadline(options.minutes))
+        with long_work("benchmarks/accuracy_audit.py"):
+            run_parts(rows, parts, options.nets, options.work, Deadline(options.minutes))
     except OutOfTimeError as error:
         print(f"out of time, left: {error}; run again to go on", file=sys.stderr)
         return 5

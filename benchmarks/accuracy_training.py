@@ -28,6 +28,8 @@ from _training_halving import (
 )
 from _training_throughput import measure_pairs, throughput_figures
 
+from devices.long_work import long_work
+
 RISK = 0.05
 PACE = {"throughput_over_plain_nchw": (">=", 1.8)}
 TARGETS = {
@@ -65,8 +67,9 @@ def main() -> int:
         if options.only_pace:
             figures = throughput_figures(rows)
             return 0 if write_result("accuracy_training", figures, PACE, [STUDY_SEED], options.json) else 1
-        train_truth(rows, options.nets, deadline)
-        train_rungs(rows, options.nets, deadline)
+        with long_work("benchmarks/accuracy_training.py"):
+            train_truth(rows, options.nets, deadline)
+            train_rungs(rows, options.nets, deadline)
     except OutOfTimeError as error:
         print(f"out of time, left: {error}; run again to go on", file=sys.stderr)
         return 5

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from statistics import fmean, variance
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,8 @@ from search.final_values import MeasuredFinalists
 from search.finalists import trainings_of, weights_path
 from search.goal import Goal
 from search.pareto import front_indices
+from search.seed_noise import are_tied, pooled_noise
 from search.training.trainer import Evaluation
-
-_TIE_WITHIN = 2.0
-"""Standard errors of a difference below which two networks count as equally accurate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +54,18 @@ class Judged:
 
 def seed_noise(finalists: Sequence[Judged]) -> float | None:
     """Return the SD of one training's val error, pooled over the finalists; ``None`` with a single seed."""
-    variances = [variance(one.val_errors) for one in finalists if len(one.val_errors) > 1]
-    return math.sqrt(fmean(variances)) if variances else None
+    return pooled_noise([one.val_errors for one in finalists])
 
 
 def ties_of(finalists: Sequence[Judged]) -> list[tuple[str, str]]:
     """Return the pairs of neighbours by latency whose accuracies the seeds cannot tell apart."""
     noise = seed_noise(finalists)
     ordered = sorted(finalists, key=lambda one: one.ms)
-    ties = []
-    for first, second in pairwise(ordered):
-        if noise is not None:
-            standard_error = noise * math.sqrt(1 / len(first.val_errors) + 1 / len(second.val_errors))
-            if abs(first.val_error - second.val_error) <= _TIE_WITHIN * standard_error:
-                ties.append((first.arch_id, second.arch_id))
-    return ties
+    return [
+        (first.arch_id, second.arch_id)
+        for first, second in pairwise(ordered)
+        if are_tied(first.val_errors, second.val_errors, noise)
+    ]
 
 
 def latency_ties_of(finalists: Sequence[Judged]) -> list[tuple[str, str]]:

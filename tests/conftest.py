@@ -14,6 +14,8 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 # No command may start a server of adb at its usual port, or see the phones of whoever runs the tests.
 os.environ["MNAS_ADB"] = "none"
+# Tests train and measure side by side, and none of them tells what the machine's speed is.
+os.environ["MNAS_BUSY"] = "ignore"
 
 pytest_plugins = ["software_phone.fixtures", "browser.fixtures"]
 

@@ -50,6 +50,7 @@ def audit(
 
     The same command goes on where it was; more networks, seeds or estimators add to what is there.
     """
+    from devices.long_work import long_work
     from mnas.config import make_config
     from search.accuracy.audit import DEFAULT_ESTIMATORS, Audit
     from search.executors.processes import ProcessExecutor
@@ -67,7 +68,8 @@ def audit(
         return
     end = time.monotonic() + 60 * minutes if minutes else float("inf")
     folder = output_folder(out)
-    with ProcessExecutor(workers or os.cpu_count() or 1) as executor, open_store(folder) as store:
+    workers = workers or os.cpu_count() or 1
+    with long_work("mnas accuracy audit"), ProcessExecutor(workers) as executor, open_store(folder) as store:
         reporter.line(f"{found.audit_id} in {folder}; if interrupted, the same command goes on")
         verdict = found.run(store, executor, reporter, lambda: time.monotonic() > end)
     if verdict is None:

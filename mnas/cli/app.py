@@ -19,6 +19,7 @@ from mnas.cli import (
     search,
     study,
     supernet,
+    train,
     worker,
 )
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command("bench")(bench.bench)
 app.command("search")(search.search)
 app.command("export")(export.export)
+app.command("train")(train.train)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.command("worker")(worker.worker)

@@ -69,6 +69,7 @@ def bench(
     Exit 3: a limit is broken beyond the interval; 5: the interval straddles it; 2 or 4: a model has no number.
     """
     from devices.contenders import Entrant
+    from devices.long_work import refuse_beside_long_work
     from devices.models.shapes import parse_shapes
     from mnas.cli.bench_request import duration_s, fills, plan_devices
     from mnas.cli.bench_runs import BenchJob, measure_all
@@ -92,7 +93,10 @@ def bench(
     }
     job = BenchJob(rule, gates, seed, options, {"against": against or [], "shape": shape or [], "seed": seed})
     folder = output_folder(out)
-    runs = measure_all(job, _plans(job, named, against or [], device or [], threads, folder), folder, quiet)
+    plans = _plans(job, named, against or [], device or [], threads, folder)
+    if any(one.spec.kind != "adb" for one in plans):
+        refuse_beside_long_work()
+    runs = measure_all(job, plans, folder, quiet)
     _emit_runs(runs, output_format, output)
     _say_next(runs, _write_files(runs, folder / "reports"), folder, quiet)
     raise typer.Exit(_exit_code(runs, job.lost))

@@ -46,6 +46,7 @@ def train(
     """Train a supernet; interrupted and resumed it comes to the same weights."""
     from dataclasses import replace
 
+    from devices.long_work import long_work
     from mnas.errors import ConfigError
     from mnas.spaces.presets import chosen_space
     from mnas.spaces.toml_file import is_space_file
@@ -65,7 +66,8 @@ def train(
         emit(_plan(request), output_format, output)
         return
     reporter = ConsoleReporter(quiet)
-    found = train_supernet(request, lambda done, steps: reporter.progress("training the supernet", done, steps))
+    with long_work("mnas supernet train"):
+        found = train_supernet(request, lambda done, steps: reporter.progress("training the supernet", done, steps))
     emit(_described(found), output_format, output)
     say(f"supernet: {request.path}", quiet=quiet)
     if found.is_finished:

@@ -35,12 +35,14 @@ over {{ card.preprocessing.std }} |
 | classes | {{ card.class_labels | join(", ") }} |
 | MACs, parameters | {{ "{:,}".format(card.macs) }}, {{ "{:,}".format(card.params) }} |
 | dtype | {{ card.dtype }} |
+{% if card.latency -%}
 | latency measured | {{ "%.4f" | format(card.latency.measured_ms) if card.latency.measured_ms is not none else "none" \
 }} ms on {{ card.latency.device }} |
 | latency predicted | {{ "%.4f" | format(card.latency.predicted_ms) }} ms\
 {% if card.latency.foreign_lut %} by the FOREIGN table {{ card.latency.foreign_lut.lut_id }}, of \
 {{ card.latency.foreign_lut.device | e | replace("|", "\\\\|") }}{% endif %}\
 {% for mark in card.latency.lut_marks %}, {{ mark | e | replace("|", "\\\\|") }}{% endfor %} |
+{% endif -%}
 {% for accuracy in card.accuracy -%}
 | top-1 on {{ accuracy.split }} | {{ "%.2f" | format(100 * accuracy.top1) }} %, {{ accuracy.images }} images, \
 {{ accuracy.note }} |

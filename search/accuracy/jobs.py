@@ -20,6 +20,7 @@ from search.executors.files import file_for_caller
 from search.training.curve import CurveRecorder
 from search.training.reduction import reduced
 from search.training.schedule import TrainingSchedule
+from search.training.teacher import cached_teacher
 from search.training.trainer import Evaluation, TrainedNetwork, evaluate, train_network
 from search.training.weights_file import load_weights, save_weights
 
@@ -40,6 +41,7 @@ class TrainingJob:
         curve_points: Parts of the training after each of which the network is evaluated; 0 for no curve.
         curve_images: Images of the first split that a point is taken on; 0 for all that the schedule evaluates.
         checkpoint_path: File that an interrupted training goes on from; None begins anew. Not with a curve.
+        teacher: As `search.training.teacher.open_teacher` knows it; empty without.
     """
 
     architecture_json: dict[str, Any]
@@ -53,6 +55,7 @@ class TrainingJob:
     curve_points: int = 0
     curve_images: int = 0
     checkpoint_path: str | None = None
+    teacher: str = ""
 
     @property
     def seed(self) -> int:
@@ -165,7 +168,10 @@ def _trained(
 
     # The points of a curve are not in the checkpoint, so a curve is taken of whole trainings.
     kept = Path(job.checkpoint_path) if job.checkpoint_path and not job.curve_points else None
-    trained = train_network(network, dataset, job.schedule, job.seed, watch if job.curve_points else None, kept)
+    teacher = cached_teacher(job.teacher, job.dataset_name, job.dataset_folder) if job.teacher else None
+    trained = train_network(
+        network, dataset, job.schedule, job.seed, watch if job.curve_points else None, kept, teacher
+    )
     found = {s: evaluate(trained.module, dataset, s, px, job.schedule.eval_images) for s in job.evaluate_splits}
     if job.keep_weights_path is not None:
         with file_for_caller(Path(job.keep_weights_path)) as path:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mnas.download import Limits
 from mnas.errors import DataError
 from mnas.jsonio import sha256_bytes, write_bytes_atomic
 from search.data.dataset import Dataset, SplitRule, make_dataset
@@ -159,7 +160,7 @@ def fetch_files(target: Path, page: str = PAGE) -> Path:
     with tempfile.TemporaryDirectory(prefix="mnas-fetch-") as temporary:
         work = Path(temporary)
         for name in FILES_SHA256:
-            download(page + name, work / name, max_bytes=_MOST_BYTES)
+            download(page + name, work / name, limits=Limits(max_bytes=_MOST_BYTES))
         return _adopt(work, target)
 
 

@@ -16,8 +16,11 @@ from search.data.batches import SplitImages
 from search.training.augmentation import Augmentation, Batch
 from search.training.averaging import MovingAverage
 from search.training.checkpoint import Checkpoint
+from search.training.distillation import Teacher, distillation_loss
 from search.training.memory import is_out_of_memory
 from search.training.schedule import TrainingSchedule
+
+_RMS_DECAY, _RMS_EPSILON = 0.9, 1e-3
 
 Watch = Callable[[int, int, LayerModule], bool]
 """Is told after each step how many are done, of how many, and the network; answers whether to stop there."""
@@ -47,6 +50,7 @@ class TrainingLoop:
         augmentation: Of the training images.
         schedule: How to train.
         seed: Of everything random.
+        teacher: Whose outputs count as much as the schedule says.
     """
 
     def __init__(
@@ -56,7 +60,9 @@ class TrainingLoop:
         augmentation: Augmentation,
         schedule: TrainingSchedule,
         seed: int,
+        teacher: Teacher | None = None,
     ) -> None:
+        self._seed, self._teacher = seed, teacher if schedule.distill else None
         self._module, self._images = module, images
         self._augmentation, self._schedule = augmentation, schedule
         self._generator = torch.Generator().manual_seed(derive_seed(seed, "order"))
@@ -86,6 +92,8 @@ class TrainingLoop:
             losses.clear()
             is_over = False
             for chosen in torch.split(order[: per_epoch * self._batch], self._batch):
+                if schedule.dropout:  # torch draws what is dropped; a step's draw depends on its number alone
+                    torch.manual_seed(derive_seed(self._seed, "dropout", done))
                 losses.append(self._step(chosen, schedule.learning_rate(done, steps)))
                 done += 1
                 is_over = watch is not None and watch(done, steps, self._module)
@@ -130,12 +138,20 @@ class TrainingLoop:
         for part in parts:
             on_device = part.to(schedule.device)
             with _precision(schedule):
-                loss = on_device.loss(self._module(on_device.images), schedule.label_smoothing)
+                loss = self._loss(on_device)
             share = len(part.labels) / count
             loss = loss if share == 1 else loss * share
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        schedule, outputs = self._schedule, self._module(batch.images)
+        loss = batch.loss(outputs, schedule.label_smoothing)
+        if self._teacher is None:
+            return loss
+        taught = distillation_loss(outputs, self._teacher.outputs(batch.images), schedule.temperature)
+        return (1 - schedule.distill) * loss + schedule.distill * taught
 
 
 def _precision(schedule: TrainingSchedule) -> AbstractContextManager[object]:
@@ -143,10 +159,14 @@ def _precision(schedule: TrainingSchedule) -> AbstractContextManager[object]:
     return torch.autocast("cuda", torch.bfloat16) if is_mixed else nullcontext()
 
 
-def _optimiser(module: nn.Module, schedule: TrainingSchedule) -> torch.optim.SGD:
+def _optimiser(module: nn.Module, schedule: TrainingSchedule) -> torch.optim.Optimizer:
     weights = [p for p in module.parameters() if p.ndim > 1]
     others = [p for p in module.parameters() if p.ndim <= 1]
     groups = [{"params": weights, "weight_decay": schedule.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if schedule.optimiser == "rmsprop":
+        return torch.optim.RMSprop(
+            groups, lr=schedule.lr, alpha=_RMS_DECAY, eps=_RMS_EPSILON, momentum=schedule.momentum
+        )
     return torch.optim.SGD(groups, lr=schedule.lr, momentum=schedule.momentum, nesterov=True, fused=True)
 
 

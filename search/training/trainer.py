@@ -24,6 +24,7 @@ from search.data.batches import SplitImages
 from search.data.dataset import Dataset
 from search.training.augmentation import Augmentation
 from search.training.checkpoint import Checkpoint
+from search.training.distillation import Teacher
 from search.training.loop import TrainingLoop, Watch
 from search.training.memory import memory_told
 from search.training.schedule import TrainingSchedule
@@ -97,6 +98,7 @@ def train_network(
     seed: int,
     watch: Watch | None = None,
     checkpoint_path: Path | None = None,
+    teacher: Teacher | None = None,
 ) -> TrainedNetwork:
     """Train a network from scratch; initialisation, order and changes of the images depend on ``seed`` alone.
 
@@ -111,6 +113,7 @@ def train_network(
         watch: Looks on, and may end the training early; it must leave weights and torch's generators as they are.
         checkpoint_path: File that is written after each epoch; where it is there, the training goes on from it, to the
             same weights as without interruption. It goes at the end.
+        teacher: Whose outputs the network learns from as well, as much as the schedule says.
 
     Raises:
         TrainingError: ``TRN01``: the loss became infinite or NaN. ``TRN02``: network and data set do not fit.
@@ -122,14 +125,16 @@ def train_network(
     px, checkpoint = architecture.input_shape_chw[1], None
     if checkpoint_path is not None:
         training = [architecture.arch_id, dataset.fingerprint, schedule.fidelity, str(seed)]
+        training += [teacher.fingerprint] if teacher else []
         checkpoint = Checkpoint(checkpoint_path, "/".join(training))
     with reproducible(), memory_told(f"training {architecture.arch_id[:12]} at {px} px"):
-        module = build_module(architecture, seed=derive_seed(seed, "weights"))
+        module = build_module(architecture, seed=derive_seed(seed, "weights"), dropout=schedule.dropout)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         module.to(schedule.device)
         images = SplitImages(dataset, "train", px, schedule.train_images)
         augmentation = Augmentation.of(schedule, dataset.mean, dataset.std)
-        fitted = TrainingLoop(module, images, augmentation, schedule, seed).run(watch, checkpoint)
+        with torch.random.fork_rng(enabled=schedule.dropout > 0):
+            fitted = TrainingLoop(module, images, augmentation, schedule, seed, teacher).run(watch, checkpoint)
         if schedule.bn_images:
             estimate_batch_norms(module, images.slices(_EVAL_BATCH, schedule.bn_images))
     if checkpoint is not None:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnas.download import Limits
 from mnas.errors import DataError
 from search.data import fashion_mnist
 from search.data.cifar import CIFAR10, CIFAR100, open_cifar, read_archive
@@ -223,7 +224,7 @@ def test_what_comes_wrong_or_cut_short_leaves_nothing(tmp_path):
         with pytest.raises(DataError, match=r"DAT15.*must be 000"):
             download(page + "f", target, "0" * 64)
         with pytest.raises(DataError, match=r"DAT15.*more than the 1000 bytes"):
-            download(page + "f", target, right, max_bytes=1000)
+            download(page + "f", target, right, Limits(max_bytes=1000))
     with serving(tmp_path / "there", cut=True) as page, pytest.raises(DataError, match=r"DAT15"):
         download(page + "f", target, right)
     with pytest.raises(DataError, match=r"DAT15.*https"):

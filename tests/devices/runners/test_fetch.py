@@ -13,6 +13,7 @@ from devices.runners.download import download
 from devices.runners.fetch import fetch_runner
 from devices.runners.library import RunnerLibrary
 from devices.runners.published import published_url
+from mnas.download import Limits
 from mnas.errors import ConfigError, DeviceError
 
 PROGRAM = elf_bytes(text=TEXT["litert"] + b"x" * 300_000)
@@ -150,10 +151,10 @@ def test_what_does_not_come_whole_leaves_nothing(server, library, tmp_path, name
 
 def test_bounds_of_size_and_time(server, tmp_path):
     target = tmp_path / "target"
-    assert code_of(download, f"{server}/v1/whole", target, max_bytes=1000) == "RNR19"
-    assert code_of(download, f"{server}/v1/unsized", target, max_bytes=1000) == "RNR19"
-    assert code_of(download, f"{server}/v1/silent", target, timeout_s=0.2) == "RNR19"
-    assert code_of(download, f"{server}/v1/whole", target, deadline_s=0) == "RNR19"
+    assert code_of(download, f"{server}/v1/whole", target, Limits(max_bytes=1000)) == "RNR19"
+    assert code_of(download, f"{server}/v1/unsized", target, Limits(max_bytes=1000)) == "RNR19"
+    assert code_of(download, f"{server}/v1/silent", target, Limits(timeout_s=0.2)) == "RNR19"
+    assert code_of(download, f"{server}/v1/whole", target, Limits(deadline_s=0)) == "RNR19"
     assert list(tmp_path.glob("target*")) == []
 
 

@@ -1,0 +1,1 @@
+"""Networks that were chosen, trained to be used."""

@@ -1,0 +1,110 @@
+"""`mnas train`: networks trained on several seeds, exported, resumed; and what a newcomer may get wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from mnas.cli import main
+from mnas.spaces.presets import open_space
+
+SPACE = open_space("mobilenetv3", "digits")
+QUICK = ["--data", "digits", "--epochs", "4", "--workers", "1"]
+
+
+@pytest.fixture
+def networks(tmp_path):
+    """A folder as `mnas study export` writes it: two networks without weights."""
+    for number, genome in enumerate(SPACE.extremes()):
+        folder = tmp_path / "top" / f"{number}-x"
+        folder.mkdir(parents=True)
+        (folder / "architecture.json").write_text(json.dumps(SPACE.decode(genome).to_json()))
+    return tmp_path / "top"
+
+
+def run(capsys, *words):
+    status = main(["train", *map(str, words), "--format", "json"])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def test_networks_are_trained_on_seeds_and_exported_with_error_bars(networks, tmp_path, capsys):
+    words = [networks, *QUICK, "--seeds", "3", "--int8", "--out", tmp_path / "out"]
+    status, found = run(capsys, *words)
+    assert status == 0
+    small, large = found["networks"]
+    assert small["macs"] < large["macs"]
+    for one in found["networks"]:
+        errors = [seed["val"] for seed in one["errors"].values()]
+        assert one["val"]["top1"] == pytest.approx(1 - np.mean(errors)) and one["val"]["half_width"] > 0
+        assert errors[one["exported_repeat"]] == min(errors)
+        card = json.loads((tmp_path / "out" / "trained" / one["arch_id"][:12] / "card.json").read_text())
+        assert card["arch_id"] == one["arch_id"] and card["latency"] is None
+        splits = [row["split"] for row in card["accuracy"]]
+        assert splits[:3] == ["val", "test", "test"]
+        if not one["int8_refusal"]:
+            assert splits[3:] == ["val", "val"] and set(one["int8"]) == {"onnx", "tflite"}
+    assert any(not one["int8_refusal"] for one in found["networks"])
+    folder = large["folder"]
+    assert {"model.onnx", "model.tflite", "weights.pt", "card.md"} <= set(os.listdir(folder))
+
+    # Once more, nothing is trained, and the same is told; one seed more is one training more each.
+    started = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("seed-*.pt")}
+    assert len(started) == 6
+    assert run(capsys, *words)[1] == found
+    assert started == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("seed-*.pt")}
+
+    assert main(["export", folder, "--out", str(tmp_path / "again"), "-q"]) == 0
+    capsys.readouterr()
+
+
+def test_a_killed_training_goes_on_to_the_same_result(networks, tmp_path, capsys):
+    words = [str(networks / "1-x"), *QUICK, "--epochs", "40", "--seeds", "1"]
+    command = [sys.executable, "-m", "mnas", "train", *words, "--out", str(tmp_path / "cut"), "-q"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 120
+    while not list((tmp_path / "cut").rglob("*.part")) and process.poll() is None:
+        assert time.monotonic() < end, "no epoch was kept"
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list((tmp_path / "cut").rglob("*.part"))
+    _, gone_on = run(capsys, *words, "--out", tmp_path / "cut")
+    _, whole = run(capsys, *words, "--out", tmp_path / "whole")
+    assert gone_on["networks"][0]["errors"] == whole["networks"][0]["errors"]
+    assert not list((tmp_path / "cut").rglob("*.part"))
+
+
+def test_a_plan_trains_nothing(networks, tmp_path, capsys):
+    status, found = run(capsys, networks, *QUICK, "--plan", "--recipe", "mnasnet", "--out", tmp_path / "out")
+    assert status == 0 and len(found["networks"]) == 2 and found["schedule"]["optimiser"] == "rmsprop"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--distill", "0.5"], "CFG48"),
+        (["--teacher", "nowhere.onnx"], "TRN16"),
+        (["--device", "cuda:7"], "TRN"),
+        (["--lr", "1e9"], "TRN18"),
+    ],
+)
+def test_bad_input_is_told(networks, tmp_path, capsys, words, code):
+    status = main(
+        ["train", str(networks / "0-x"), *QUICK, "--seeds", "1", *words, "--out", str(tmp_path / "out"), "-q"]
+    )
+    err = capsys.readouterr().err
+    assert status != 0 and code in err and "Traceback" not in err
+
+
+def test_a_folder_without_networks_and_a_network_of_other_classes_are_refused(tmp_path, capsys):
+    assert main(["train", str(tmp_path), *QUICK]) == 2 and "CFG47" in capsys.readouterr().err
+    other = open_space("mobilenetv3", "cifar100")
+    (tmp_path / "architecture.json").write_text(json.dumps(other.decode(other.extremes()[0]).to_json()))
+    status = main(["train", str(tmp_path), *QUICK, "--seeds", "1", "--out", str(tmp_path / "out"), "-q"])
+    assert status != 0 and "TRN02" in capsys.readouterr().err
