@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from search.result import StudyResult
 
 _MOST_CURVES = 9
+_LONG_S = 24 * 3600.0
 _Reading = tuple[str, dict[str, float | str]]
 """When, as ISO 8601, and what."""
 
@@ -66,27 +67,28 @@ def _line(name: str, xs: Sequence[float], ys: Sequence[float], label: str, style
 
 
 def _over_the_study(store: Store, result: StudyResult) -> Gallery | None:
-    """Return one small figure for each reading that moved, over minutes since the first."""
+    """Return one small figure for each reading that moved, over time."""
     sittings, sessions = _sittings(store, result), _sessions(store, result)
-    times = [_seconds(at) for at, _ in sittings + sessions]
+    times = sorted({_seconds(at) for at, _ in sittings + sessions})
     if len(times) < 2:
         return None
-    first = min(times)
+    is_long = times[-1] - times[0] > _LONG_S  # a table may be weeks older than the study: then their order is shown
+    places = {at: times.index(at) + 1.0 if is_long else (at - times[0]) / 60 for at in times}
     figures = []
     for name in dict.fromkeys(name for _, found in sittings + sessions for name in found):
         series = [
-            _of_reading(label, name, found, first, style)
+            _of_reading(label, name, found, places, style)
             for label, found, style in (("tables", sittings, "hollow"), ("finalists", sessions, "points"))
         ]
         if len({y for one in series for y in one.ys}) > 1:
-            axes = Axes("minutes", "", width=320, height=190)
+            axes = Axes("readings in order of time" if is_long else "minutes", "", width=320, height=190)
             figures.append(Figure(scatter([one for one in series if one.xs], axes, title=name), name))
     return Gallery(figures[:_MOST_CURVES]) if figures else None
 
 
-def _of_reading(label: str, name: str, found: Sequence[_Reading], first: float, style: Any) -> Series:
+def _of_reading(label: str, name: str, found: Sequence[_Reading], places: Mapping[float, float], style: Any) -> Series:
     seen = [(at, value) for at, one in found if isinstance(value := one.get(name), float)]
-    xs = [(_seconds(at) - first) / 60 for at, _ in seen]
+    xs = [places[_seconds(at)] for at, _ in seen]
     return Series(label, xs, [value for _, value in seen], labels=[at for at, _ in seen], style=style)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mnas.cli.number_format import significant
 from mnas.cli.study_networks import part_costs, space_of
-from mnas.errors import SpaceError
+from mnas.errors import LutError, SpaceError
 from mnas.report.page import Cell, Figure, KeyValues, Link, Paragraph, Part
 from mnas.report.stacks import Slice, Stack, stacked_bars
 
@@ -34,7 +34,7 @@ def table_parts(store: Store, result: StudyResult, tables: Sequence[LatencyTable
         out: Output folder: where a table has a page of its own, it is linked.
     """
     from latency.coverage import covered_space
-    from mnas.cli.lut_report import error_parts, lut_report_path
+    from mnas.cli.lut_report import lut_report_path
 
     parts: list[Part] = []
     for table in tables:
@@ -42,13 +42,23 @@ def table_parts(store: Store, result: StudyResult, tables: Sequence[LatencyTable
         space = covered_space(table)
         if len(tables) > 1:
             parts.append(Paragraph(f"Table {table.lut_id}, of {table.device.device_id}:"))
-        parts += error_parts(table, [dict(row) for row in rows], space)
+        parts += _error_parts(table, [dict(row) for row in rows], space)
         parts += _heat_parts(table, space, result, _HEAT_BYTES // len(tables))
         if lut_report_path(out, table.lut_id).is_file():
             page = Link(f"{table.lut_id}.html", f"{table.lut_id}.html")
             pairs: list[tuple[str, Cell]] = [("every entry, coverage, doubts", page)]
             parts.append(KeyValues(pairs))
     return parts
+
+
+def _error_parts(table: LatencyTable, rows: list[dict[str, Any]], space: SearchSpace | None) -> list[Part]:
+    """Return how a table predicts whole networks, without intervals where it lacks entries of them."""
+    from mnas.cli.lut_report import error_parts
+
+    try:
+        return error_parts(table, rows, space)
+    except (LutError, SpaceError):
+        return error_parts(table, rows, None)
 
 
 def _heat_parts(table: LatencyTable, space: SearchSpace | None, result: StudyResult, limit: int) -> list[Part]:

@@ -60,14 +60,15 @@ def _runs_table(result: StudyResult, tables: Sequence[LatencyTable]) -> Table:
     for table in tables:
         foreign = " (FOREIGN)" if result.foreign_lut and result.foreign_lut.lut_id == table.lut_id else ""
         info = table.device
-        device = f"{info.model}, {info.os_build}, {info.runtime} {info.runtime_version}, {info.threads} thread(s)"
+        words = [info.model, info.os_build, f"{info.runtime} {info.runtime_version}", f"{info.threads} thread(s)"]
+        device = ", ".join(filter(None, [*words, info.delegate]))
         rows.append(
             [
                 table.lut_id,
                 "latency table",
                 table.created_at_utc,
                 "predicted latency, latency by block",
-                f"{device}, {info.delegate}{foreign}",
+                f"{device}{foreign}",
                 table.device_key[:_HASH],
             ]
         )

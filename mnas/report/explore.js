@@ -1,11 +1,11 @@
 // Puts the parts where they belong and keeps them up to date.
-const frame = html("div", {class: "frame", tabindex: "0", role: "application", "aria-roledescription": "scatter plot",
+const frame = html("div", {class: "chart", tabindex: "0", role: "application", "aria-roledescription": "scatter plot",
   "aria-label": "Networks by two figures. Arrow keys move from network to network, Enter picks one for the comparison, Escape shows all.",
   "aria-describedby": "front-keys"}, chart.root);
 
 const legend = () => html("ul", {class: "key"},
-  [["dots is-in", "candidates, short training"], ["pt", "finalists, longer training, measured"], ["pt is-front", "the front"], ["pt is-best", "best under the target"]]
-    .filter(([name]) => name === "dots is-in" || page.finals.some(final => name === "pt" || (name.endsWith("front") ? final.front : final.best)))
+  [["dots is-in", "candidates, short training"], ["pt", "finalists, longer training, measured"], ["pt is-front", "the front"], ["pt is-front is-best", "best under the target"]]
+    .filter(([name]) => name === "dots is-in" || page.finals.some(final => name === "pt" || (name.endsWith("best") ? final.best : final.front)))
     .map(([name, text]) => html("li", {}, svg("svg", {class: "swatch fig", viewBox: "0 0 12 12"}, name.startsWith("dots")
       ? svg("path", {class: name, d: "M6 6h0"}) : svg("g", {class: "s c0 finals"}, svg("circle", {class: name, cx: 6, cy: 6, r: 4.5}))), text)));
 

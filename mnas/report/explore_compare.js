@@ -13,8 +13,10 @@ const shapeText = number => {
   const [channels, height, width] = page.parts[number].in;
   return `in ${channels}x${height}x${width}`;
 };
-const differenceCell = (a, b, most) => {
-  const by = (b ?? 0) - (a ?? 0), share = most > 0 ? Math.min(Math.abs(by) / most, 1) : 0;
+const difference = (a, b) => a === null || b === null ? null : b - a;
+const differenceCell = (by, most) => {
+  if (by === null) return html("td", {class: "r missing"}, "–");
+  const share = most > 0 ? Math.min(Math.abs(by) / most, 1) : 0;
   return html("td", {class: "r diff"}, html("span", {class: by > 0 ? "slower" : "faster", style: `width:${(50 * share).toFixed(1)}%`}), html("b", {}, signedMs(by)));
 };
 const rowsOf = (a, b) => {
@@ -22,7 +24,8 @@ const rowsOf = (a, b) => {
   for (let stage = 0; stage < count; stage++) {
     const [left, right] = [a.net[stage] || [], b.net[stage] || []];
     for (let place = 0; place < Math.max(left.length, right.length); place++) {
-      rows.push({stage: stageName(stage, count), place, a: left[place] ?? null, b: right[place] ?? null});
+      const name = stage === 0 ? "stem" : stage === count - 1 ? "head" : `stage${stage - 1}.block${place}`;
+      rows.push({name, a: left[place] ?? null, b: right[place] ?? null});
     }
   }
   return rows;
@@ -31,19 +34,20 @@ const partCell = number => html("td", {class: "l"}, number === null ? html("span
 const msCell = ms => html("td", {class: "r"}, ms === null ? html("span", {class: "missing"}, "–") : significant(ms, 3));
 
 const blockTable = (a, b) => {
-  const device = state.device, rows = rowsOf(a, b), ms = number => number === null ? null : costOf(number, device);
-  const hasMs = rows.some(row => ms(row.a) !== null || ms(row.b) !== null);
-  const most = Math.max(...rows.map(row => Math.abs((ms(row.b) ?? 0) - (ms(row.a) ?? 0))), 0);
-  const sum = side => rows.reduce((total, row) => total + (ms(row[side]) ?? 0), isKnown(page.fixed[device]) ? page.fixed[device] : 0);
+  // No block costs nothing; a block that the table lacks costs nobody knows what, and so does the whole.
+  const device = state.device, rows = rowsOf(a, b), ms = number => number === null ? 0 : costOf(number, device);
+  const hasMs = page.luts.length > device, fixed = page.fixed[device];
+  const most = Math.max(...rows.map(row => Math.abs(difference(ms(row.a), ms(row.b)) ?? 0)), 0);
+  const sum = side => rows.reduce((total, row) => total === null || ms(row[side]) === null ? null : total + ms(row[side]), fixed ?? 0);
   return html("div", {class: "scroll", role: "region", tabindex: "0", "aria-label": "Blocks of both networks"}, html("table", {class: "blocks"},
     html("thead", {}, html("tr", {}, ["place", "A", hasMs && "A (ms)", "B", hasMs && "B (ms)", hasMs && "B − A (ms)"].filter(Boolean)
       .map(text => html("th", {scope: "col", class: text.endsWith("(ms)") ? "r" : "l"}, text)))),
     html("tbody", {}, rows.map(row => html("tr", {class: row.a === row.b ? "same" : "differs"},
-      html("td", {class: "l"}, row.place ? `${row.stage}, block ${row.place + 1}` : row.stage),
-      partCell(row.a), hasMs && msCell(ms(row.a)), partCell(row.b), hasMs && msCell(ms(row.b)),
-      hasMs && differenceCell(ms(row.a), ms(row.b), most)))),
-    hasMs ? html("tfoot", {}, html("tr", {}, html("th", {scope: "row", class: "l"}, isKnown(page.fixed[device]) && page.fixed[device] ? `all, with ${significant(page.fixed[device], 3)} ms for any network` : "all"),
-      html("td"), msCell(sum("a")), html("td"), msCell(sum("b")), differenceCell(sum("a"), sum("b"), Infinity))) : null));
+      html("td", {class: "l"}, row.name),
+      partCell(row.a), hasMs && msCell(row.a === null ? null : ms(row.a)), partCell(row.b), hasMs && msCell(row.b === null ? null : ms(row.b)),
+      hasMs && differenceCell(difference(ms(row.a), ms(row.b)), most)))),
+    hasMs ? html("tfoot", {}, html("tr", {}, html("th", {scope: "row", class: "l"}, fixed ? `all, with ${significant(fixed, 3)} ms for any network` : "all"),
+      html("td"), msCell(sum("a")), html("td"), msCell(sum("b")), differenceCell(difference(sum("a"), sum("b")), Infinity))) : null));
 };
 const figureTable = (a, b) => html("div", {class: "scroll", role: "region", tabindex: "0", "aria-label": "Figures of both networks"}, html("table", {class: "figures"},
   html("thead", {}, html("tr", {}, ["", "A", "B", "B over A"].map(text => html("th", {scope: "col", class: text ? "r" : "l"}, text)))),

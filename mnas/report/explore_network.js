@@ -48,8 +48,9 @@ const drawNetwork = (network, {width = 340, high = 62, low = 44, layout = null, 
     const last = page.parts[stage[stage.length - 1]];
     const room = wide * plan.slots[place];
     if (last) {
-      const label = `${last.blocks[last.blocks.length - 1].out[1]}`;
-      if (room > label.length * 5.6) drawing.append(svg("text", {x, y: 9, class: "px"}, label));
+      const pixels = `${last.blocks[last.blocks.length - 1].out[1]}`;
+      const label = room > pixels.length * 5.6 + 17 ? pixels + " px" : pixels;
+      if (room > label.length * 5) drawing.append(svg("text", {x, y: 9, class: "px"}, label));
     }
     drawing.append(svg("path", {class: "base", d: `M${x} ${base + 0.5}h${room}`}));
     let at = x;
@@ -72,10 +73,10 @@ const netKey = several => {
   const found = OPS.filter(op => blocks.some(block => block.op === op));
   const items = found.map(op => html("li", {}, svg("svg", {class: "swatch", viewBox: "0 0 12 12"},
     svg("rect", {class: "op " + op, width: 12, height: 12, rx: 2})), op));
-  if (blocks.some(block => block.se)) items.push(html("li", {}, svg("svg", {class: "swatch net", viewBox: "0 0 12 12"},
-    svg("circle", {class: "se", cx: 6, cy: 6, r: 3})), "squeeze-and-excitation"));
-  if (blocks.some(block => block.skip)) items.push(html("li", {}, svg("svg", {class: "swatch net", viewBox: "0 0 12 12"},
-    svg("path", {class: "skip", d: "M1 9q5 -8 10 0"})), "adds its input"));
+  if (blocks.some(block => block.se)) items.push(html("li", {}, svg("svg", {class: "swatch", viewBox: "0 0 12 12"},
+    svg("g", {class: "net"}, svg("circle", {class: "se", cx: 6, cy: 6, r: 3}))), "squeeze-and-excitation"));
+  if (blocks.some(block => block.skip)) items.push(html("li", {}, svg("svg", {class: "swatch", viewBox: "0 0 12 12"},
+    svg("g", {class: "net"}, svg("path", {class: "skip", d: "M1 9q5 -8 10 0"}))), "adds its input"));
   items.push(html("li", {}, svg("svg", {class: "swatch", viewBox: "0 0 12 12"},
     svg("rect", {class: "cost", x: 3, width: 6, height: 12})), "below: ms by the table"));
   return html("ul", {class: "key"}, items);

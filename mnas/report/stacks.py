@@ -16,6 +16,8 @@ _SMALL = 11.0
 _ROW, _BAR = 30, 20
 _SIDE_SHARE = 0.28
 _LEGEND_ROW = 18
+_WIDE_FONT = 1.2
+"""Room for fonts that are wider than others; ids are no words that could be cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def stacked_bars(stacks: Sequence[Stack], *, x_label: str, title: str, width: in
         title: Name for screen readers.
         width: In px, at least 240.
     """
-    names = min(_SIDE_SHARE * width, max((width_px(one.name) for one in stacks), default=0)) + 14
+    names = min(_SIDE_SHARE * width, max((width_px(one.name) for one in stacks), default=0)) * _WIDE_FONT + 14
     notes = min(_SIDE_SHARE * width, max((width_px(one.note) for one in stacks), default=0)) + 14
     longest = max((sum(piece.value for piece in one.shown) for one in stacks), default=0.0)
     scale = scale_of([0.0, longest or 1.0])

@@ -42,8 +42,13 @@ class Browser:
         """Return the environment that both need: where libraries and fonts lie."""
         if self.root is None:
             return dict(os.environ)
-        libraries = f"{self.root / _LIBRARIES}:{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(":")
-        return {**os.environ, "LD_LIBRARY_PATH": libraries, "FONTCONFIG_FILE": str(self.root / "fonts.conf")}
+        folders = sorted({file.parent for file in (self.root / _LIBRARIES).rglob("*.so*")})
+        libraries = [*map(str, folders), os.environ.get("LD_LIBRARY_PATH", "")]
+        return {
+            **os.environ,
+            "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
+            "FONTCONFIG_FILE": str(self.root / "fonts.conf"),
+        }
 
 
 def find_browser() -> Browser:
@@ -83,7 +88,8 @@ def _fetch(work: Path, root: Path) -> None:
             _call(["dpkg-deb", "--extract", str(archive), str(unpacked)])
         (unpacked / "fonts.conf").write_text(
             f"<fontconfig><dir>{root}/usr/share/fonts</dir><dir>/usr/share/fonts</dir>"
-            f"<cachedir>{root}/fonts-cache</cachedir></fontconfig>"
+            f"<cachedir>{root}/fonts-cache</cachedir>"
+            "<alias><family>sans-serif</family><prefer><family>DejaVu Sans</family></prefer></alias></fontconfig>"
         )
         unpacked.rename(root)
     finally:

@@ -144,7 +144,7 @@ class OpenPage:
     def middle(self, selector: str) -> tuple[float, float]:
         """Return the middle of the first element of a selector in the window, px, scrolled to where it can be seen."""
         script = """const one = document.querySelector(arguments[0]);
-            if (one.closest(".frame")) one.closest(".frame").scrollIntoView({block: "center"});
+            if (one.closest(".chart")) one.closest(".chart").scrollIntoView({block: "center"});
             else one.scrollIntoView({block: "center"});
             const box = one.getBoundingClientRect();
             return [box.left + box.width / 2, box.top + box.height / 2];"""

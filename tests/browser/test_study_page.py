@@ -53,8 +53,8 @@ def listed(page):
 
 def brush(page, left, top, right, bottom):
     """Drag over a part of the chart, in fractions of its size."""
-    page.middle(".frame")
-    box = page.run("const box = arguments[0].getBoundingClientRect(); return box.toJSON()", page.one(".frame svg"))
+    page.middle(".chart")
+    box = page.run("const box = arguments[0].getBoundingClientRect(); return box.toJSON()", page.one(".chart svg"))
     x, y, width, height = (box[name] for name in ("x", "y", "width", "height"))
     page.move(x + left * width, y + top * height, drag_to=(x + right * width, y + bottom * height))
 
@@ -82,7 +82,7 @@ def test_pointing_at_a_network_draws_it_and_tells_its_figures(page, small):
 
 def test_the_keyboard_reaches_every_network_and_picks_two(page, small):
     page.open(small.path)
-    page.run("document.querySelector('.frame').focus()")
+    page.run("document.querySelector('.chart').focus()")
     page.press("\ue011")  # Home
     seen = []
     for _ in range(count(page)[1]):
@@ -106,7 +106,7 @@ def test_dragging_filters_and_escape_shows_all(page, small):
     dots = [one.get_attribute("d").count("M") for one in page.all(".front .dots")]
     marks = len(page.all(".finals .pt:not(.is-out)"))
     assert dots[1] + marks == inside and sum(dots) + len(page.all(".finals .pt")) == 59
-    page.run("document.querySelector('.frame').focus()")
+    page.run("document.querySelector('.chart').focus()")
     page.press("\ue00c")  # Escape
     assert count(page) == before and not page.all(".front .brush")
 
