@@ -47,6 +47,7 @@ const start = () => {
   new ResizeObserver(framed(() => {
     if (frame.clientWidth === width) return;
     width = frame.clientWidth;
+    detail.style.minHeight = "";
     drawChart();
     drawParallel();
     drawDetail();

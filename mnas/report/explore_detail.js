@@ -43,6 +43,9 @@ const originOf = network => {
   return from;
 };
 
+// It grows and never shrinks: what stands below would move away from under the pointer.
+const keepHeight = () => { detail.style.minHeight = Math.max(parseFloat(detail.style.minHeight) || 0, detail.offsetHeight) + "px"; };
+
 const drawDetail = () => {
   const network = state.focus;
   if (!network) {
@@ -62,6 +65,7 @@ const drawDetail = () => {
       html("button", {type: "button", onclick: () => pin(network, "b")}, "Compare as B"),
       network.final && network.final.card ? html("a", {href: network.final.card}, "its card") : null),
   ].filter(Boolean));
+  keepHeight();
   spoken.textContent = `${network.id}, ${kindOf(network)}: ` +
     [0, 1].map(axis => `${axes[axis].label} ${axisText(axes[axis], valueOf(network, axis))}`).join(", ");
 };

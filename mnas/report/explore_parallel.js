@@ -1,7 +1,7 @@
 // More than two objectives at once: a line a network through an axis each, the better end of each at the top.
 const lanes = {
   root: svg("svg", {class: "fig lanes", role: "img", "aria-label": "Every objective at once: a line a network, the better end of each axis at the top"}),
-  still: svg("g"), over: svg("g"), axes: page.sought, scales: new Map(), width: 0, height: 240, top: 44, bottom: 218,
+  still: svg("g"), over: svg("g"), axes: page.sought, scales: new Map(), width: 0, height: 250, top: 58, bottom: 228,
 };
 lanes.root.append(lanes.still, lanes.over);
 const parallel = html("figure", {class: "parallel"}, lanes.root,
@@ -25,14 +25,16 @@ const laneLine = network => {
 const lanePath = (some, name) => svg("path", {class: "lane " + name, d: some.map(laneLine).join("")});
 
 const laneAxis = (axis, place) => {
-  const x = laneX(place), scale = lanes.scales.get(axis), words = axes[axis].label.split(", ");
+  // Where axes stand close, every other name stands lower, and names are short.
+  const x = laneX(place), scale = lanes.scales.get(axis), isClose = lanes.width / lanes.axes.length < 150;
+  const name = isClose ? axes[axis].key : axes[axis].label.split(", ")[0];
   const anchor = place === 0 ? "start" : place === lanes.axes.length - 1 ? "end" : "middle";
   const edge = anchor === "start" ? x - 50 : anchor === "end" ? x + 50 : x;
   const [best, worst] = axes[axis].max ? [scale.high, scale.low] : [scale.low, scale.high];
   const range = state.ranges.get(axis);
   const parts = [
     svg("path", {class: "base", d: `M${at(x)} ${lanes.top}V${lanes.bottom}`}),
-    svg("text", {class: "label", x: at(edge), y: 14, "text-anchor": anchor}, words[0]),
+    svg("text", {class: "label", x: at(edge), y: isClose && place % 2 ? 14 : 29, "text-anchor": anchor}, name),
     svg("text", {class: "tick", x: at(x), y: lanes.top - 8, "text-anchor": "middle"}, axisText(axes[axis], best)),
     svg("text", {class: "tick", x: at(x), y: lanes.bottom + 16, "text-anchor": "middle"}, axisText(axes[axis], worst)),
   ];
