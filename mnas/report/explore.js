@@ -16,10 +16,11 @@ const start = () => {
   place.replaceChildren(
     toolbar, chips,
     html("div", {class: "board"},
-      html("figure", {class: "plot"}, frame, legend(),
+      html("div", {}, html("figure", {class: "plot"}, frame, legend(),
         html("figcaption", {id: "front-keys"}, caption ? caption.textContent + " " : "", "Drag to filter; click, or press Enter, to compare.")),
+      isWanted() && parallel),
       detail),
-    ...(isWanted() ? [parallel] : []), spoken, list);
+    spoken, list);
   if (there) there.replaceChildren(comparison);
   const front = networks.filter(one => one.final && one.final.front), best = networks.find(one => one.final && one.final.best);
   const ranked = (front.length > 1 ? front : networks.filter(one => one.final)).slice().sort((a, b) => valueOf(a, 0) - valueOf(b, 0));
