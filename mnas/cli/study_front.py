@@ -146,7 +146,8 @@ def _volume_caption(result: StudyResult, point: tuple[float, ...] | None, others
         words = [f"{one.key} {figure_text(one.minimised(value))} {UNITS[one.name]}".strip() for one, value in pairs]
         caption += f", reference point: {', '.join(words)}"
     if others > 0:
-        caption += f". Grey: {others} finished studies of the same space, data and devices, from the same point"
+        studies = "study" if others == 1 else "studies"
+        caption += f". Grey: {others} finished {studies} of the same space, data and devices, from the same point"
     return caption + "."
 
 

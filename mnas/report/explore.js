@@ -1,7 +1,7 @@
 // Puts the parts where they belong and keeps them up to date.
 const frame = html("div", {class: "chart", tabindex: "0", role: "application", "aria-roledescription": "scatter plot",
   "aria-label": "Networks by two figures. Arrow keys move from network to network, Enter picks one for the comparison, Escape shows all.",
-  "aria-describedby": "front-keys"}, chart.root);
+  "aria-describedby": "front-keys"}, html("div", {class: "layers"}, chart.root, chart.over));
 
 const legend = () => html("ul", {class: "key"},
   [["dots is-in", "candidates, short training"], ["pt", "finalists, longer training, measured"], ["pt is-front", "the front"], ["pt is-front is-best", "best under the target"]]
@@ -37,7 +37,7 @@ const start = () => {
   wirePointer();
   wireParallel();
   wireKeys(frame);
-  const redrawList = framed(drawList), redrawChart = framed(() => { drawChart(); drawParallel(); });
+  const redrawList = framed(drawList), redrawChart = framed(() => { drawMarks(); drawLanes(); });
   onChange(what => {
     if (what === "filter") { listing.count = FIRST; followFilters(); redrawChart(); redrawList(); }
     if (what === "axes") drawChart();

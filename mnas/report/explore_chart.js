@@ -1,11 +1,10 @@
 // The scatter plot. Candidates are two strokes of dots, however many there are; finalists are marks of their own.
 const chart = {
   root: svg("svg", {class: "fig front", role: "presentation"}),
-  still: svg("g"), over: svg("g", {class: "over"}),
+  // A picture of its own above it: what follows the pointer must not paint thousands of dots anew.
+  over: svg("svg", {class: "fig front over", role: "presentation"}),
   points: [], x: null, y: null, left: 0, right: 0, top: 12, bottom: 0, width: 0, height: 0,
 };
-chart.root.append(chart.still, chart.over);
-
 const px = value => chart.left + chart.x.fraction(value) * (chart.right - chart.left);
 const py = value => chart.bottom - chart.y.fraction(value) * (chart.bottom - chart.top);
 const valueX = at => chart.x.value((at - chart.left) / (chart.right - chart.left));
@@ -93,18 +92,21 @@ const barsOf = finals => {
 };
 
 const finalMark = ({network, x, y}) => svg("circle", {
-  class: "pt" + (network.final.front ? " is-front" : "") + (network.final.best ? " is-best" : "") + (isIn(network) ? "" : " is-out"),
+  class: "pt" + (network.final.front ? " is-front" : "") + (network.final.best ? " is-best" : "") + (inside.has(network) ? "" : " is-out"),
   cx: at(x), cy: at(y), r: network.final.best ? 6.5 : 5, "data-id": network.id,
 });
 
 const drawChart = () => {
-  const width = Math.max(280, Math.floor(chart.root.parentElement.clientWidth));
-  measureChart(width);
-  chart.root.setAttribute("viewBox", `0 0 ${chart.width} ${chart.height}`);
-  chart.root.setAttribute("height", chart.height);
+  measureChart(Math.max(280, Math.floor(chart.root.parentElement.clientWidth)));
+  for (const layer of [chart.root, chart.over]) {
+    layer.setAttribute("viewBox", `0 0 ${chart.width} ${chart.height}`);
+    layer.setAttribute("height", chart.height);
+  }
+  drawMarks();
+};
+const drawMarks = () => {
   const finals = chart.points.filter(one => one.network.final), cloud = chart.points.filter(one => !one.network.final);
-  const inside = new Set(shown);
-  chart.still.replaceChildren(...[
+  chart.root.replaceChildren(...[
     ...gridOf(), ...targetLine(), tiesOf(finals),
     isFiltered() && dots(cloud.filter(one => !inside.has(one.network)), "is-out"),
     dots(cloud.filter(one => inside.has(one.network)), "is-in"),

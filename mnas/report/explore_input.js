@@ -8,7 +8,7 @@ const placeOf = event => {
 const nearest = ([x, y], reach) => {
   let best = null, least = reach * reach;
   for (const point of chart.points) {
-    if (!isIn(point.network)) continue;
+    if (!inside.has(point.network)) continue;
     // A finalist counts as nearer than it is: it lies on top.
     const distance = ((point.x - x) ** 2 + (point.y - y) ** 2) * (point.network.final ? 0.5 : 1);
     if (distance < least) [best, least] = [point.network, distance];
@@ -56,13 +56,13 @@ const wirePointer = () => {
 
 // Left and right walk along the horizontal axis, up and down along the vertical one.
 const step = (axis, by) => {
-  const inside = chart.points.filter(one => isIn(one.network));
-  if (!inside.length) return;
+  const there = chart.points.filter(one => inside.has(one.network));
+  if (!there.length) return;
   const sign = axis === "y" ? -1 : 1;
-  inside.sort((a, b) => sign * (a[axis] - b[axis]) || a.network.index - b.network.index);
-  const now = inside.findIndex(one => one.network === state.focus);
-  const next = now < 0 ? 0 : Math.min(Math.max(now + by, 0), inside.length - 1);
-  focusOn(inside[next].network);
+  there.sort((a, b) => sign * (a[axis] - b[axis]) || a.network.index - b.network.index);
+  const now = there.findIndex(one => one.network === state.focus);
+  const next = now < 0 ? 0 : Math.min(Math.max(now + by, 0), there.length - 1);
+  focusOn(there[next].network);
 };
 const KEYS = {
   ArrowRight: () => step("x", 1), ArrowLeft: () => step("x", -1),

@@ -1,23 +1,27 @@
 // The networks looked at, as a table that grows on demand.
 const FIRST = 10, MORE = 50;
 const list = html("div", {class: "list"});
-const listing = {by: 0, sign: 1, count: FIRST};
+const listing = {by: 0, sign: 1, count: FIRST, order: null};  // all networks in order, sorted when they first are
 const LIST_EXTRA = 2;  // columns beside the axes: generation and kind
 
 const sortKey = network => {
   if (listing.by < axes.length) return valueOf(network, listing.by);
   return listing.by === axes.length ? network.gen : kindOf(network);
 };
-const sorted = () => shown.slice().sort((a, b) => {
-  const [one, other] = [sortKey(a), sortKey(b)];
+const compareKeys = ([one, a], [other, b]) => {
   if (!isKnown(one) || !isKnown(other)) return isKnown(other) - isKnown(one) || a.index - b.index;
   return listing.sign * ((one > other) - (one < other)) || a.index - b.index;
-});
+};
+const sorted = () => {
+  if (!listing.order) listing.order = networks.map(network => [sortKey(network), network]).sort(compareKeys).map(([, network]) => network);
+  return listing.order.filter(network => inside.has(network));
+};
 const head = (text, by) => html("th", {scope: "col", class: by <= axes.length ? "r" : "l",
   "aria-sort": listing.by === by ? (listing.sign > 0 ? "ascending" : "descending") : null},
   html("button", {type: "button", onclick: () => {
     listing.sign = listing.by === by ? -listing.sign : 1;
     listing.by = by;
+    listing.order = null;
     drawList();
   }}, text));
 

@@ -1,10 +1,9 @@
 // More than two objectives at once: a line a network through an axis each, the better end of each at the top.
 const lanes = {
   root: svg("svg", {class: "fig lanes", role: "img", "aria-label": "Every objective at once: a line a network, the better end of each axis at the top"}),
-  still: svg("g"), over: svg("g"), axes: page.sought, scales: new Map(), width: 0, height: 250, top: 58, bottom: 228,
+  over: svg("svg", {class: "fig lanes over", role: "presentation"}), axes: page.sought, scales: new Map(), width: 0, height: 250, top: 58, bottom: 228,
 };
-lanes.root.append(lanes.still, lanes.over);
-const parallel = html("figure", {class: "parallel"}, lanes.root,
+const parallel = html("figure", {class: "parallel"}, html("div", {class: "layers"}, lanes.root, lanes.over),
   html("figcaption", {}, "Every objective at once, a line a network, the better end at the top; orange is the front. Drag along an axis to filter by it."));
 const isWanted = () => lanes.axes.length > 2;
 
@@ -48,11 +47,17 @@ const laneAxis = (axis, place) => {
 const drawParallel = () => {
   if (!isWanted()) return;
   lanes.width = Math.max(280, Math.floor(parallel.clientWidth));
-  lanes.root.setAttribute("viewBox", `0 0 ${lanes.width} ${lanes.height}`);
-  lanes.root.setAttribute("height", lanes.height);
+  for (const layer of [lanes.root, lanes.over]) {
+    layer.setAttribute("viewBox", `0 0 ${lanes.width} ${lanes.height}`);
+    layer.setAttribute("height", lanes.height);
+  }
   for (const axis of lanes.axes) lanes.scales.set(axis, makeScale(networks.map(one => valueOf(one, axis)).filter(isKnown), axes[axis].log));
-  const inside = new Set(shown), front = shown.filter(one => one.final && one.final.front);
-  lanes.still.replaceChildren(
+  drawLanes();
+};
+const drawLanes = () => {
+  if (!isWanted()) return;
+  const front = shown.filter(one => one.final && one.final.front);
+  lanes.root.replaceChildren(
     lanePath(networks.filter(one => !inside.has(one)), "is-out"), lanePath(shown, "is-in"), lanePath(front, "is-front"),
     ...lanes.axes.flatMap(laneAxis));
   drawLaneFocus();

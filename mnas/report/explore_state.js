@@ -34,8 +34,12 @@ const isIn = network => {
   }
   return true;
 };
-let shown = networks.slice();
-const filtered = () => { shown = networks.filter(isIn); tell("filter"); };
+let shown = networks.slice(), inside = new Set(shown);
+const filtered = () => {
+  shown = networks.filter(isIn);
+  inside = new Set(shown);
+  tell("filter");
+};
 const isFiltered = () => shown.length < networks.length;
 
 const setRange = (axis, low, high) => {

@@ -14,6 +14,7 @@ from mnas.counts import total_macs, total_params
 from mnas.layers import layers_of
 from mnas.segments import segments_of
 from search.study import open_store
+from search.study_curves import curves_beside
 
 HOSTILE = "<img src=http://evil.test/x onerror=alert(1)>\"'</script></svg>"
 SECTIONS = ["Front", "Compare", "Latency by block", "Measured", "Search", "Latency table"]
@@ -197,6 +198,21 @@ def test_serials_of_phones_do_not_reach_the_page(study):
     assert serial not in html and re.search(r"adb:phone-[0-9a-f]{8}/tflite,threads=2", html)
     result = study.result()
     assert public_result(result) is result
+
+
+def test_like_studies_stand_behind_the_curve_of_this_one(tmp_path):
+    first = RecordedStudy(tmp_path / "out", candidates=24, finalists=2)
+    assert "from the same point" not in page_of(first)
+    second = RecordedStudy(tmp_path / "out", candidates=16, finalists=2, seed=1)
+    RecordedStudy(tmp_path / "out", candidates=16, finalists=2, seed=2, preset="digits", data="digits")
+    html = page_of(second)
+    assert "Grey: 1 finished study of the same space, data and devices" in html
+    assert f"{first.study_id}: nsga2, seed 0" in html
+    with open_store(second.out, must_exist=True) as store:
+        own, other = curves_beside(store, second.study_id)
+        assert (own.study_id, other.study_id) == (second.study_id, first.study_id)
+        assert own.reference_point == other.reference_point
+        assert [one.study_id for one in curves_beside(store, second.study_id, most=0)] == [second.study_id]
 
 
 def test_writing_it_twice_gives_the_same_page(study):
