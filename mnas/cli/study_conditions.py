@@ -45,7 +45,8 @@ def _rounds_figure(session: Mapping[str, Any]) -> Figure | None:
     """Return the reference networks over their nominals and the finalists over their own medians, round by round."""
     nominals, series = session.get("reference_nominals_ms") or {}, []
     for arch_id, network in (session.get("networks") or {}).items():
-        level = levels(network.get("samples_ms") or (), network.get("rounds") or ())
+        samples, rounds = network.get("samples_ms") or (), network.get("rounds") or ()
+        level = levels(samples, rounds) if len(samples) == len(rounds) else {}  # once the rounds were not kept
         label = f"{arch_id[:12]}, raw, over its own median"
         series.append(_line("", list(level), list(level.values()), label, "faint"))
     for name, rounds in (session.get("reference_rounds_ms") or {}).items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -155,10 +155,15 @@ def _final(result: StudyResult, member: FrontMember, axes: Sequence[Axis], numbe
         "seeds": [str(seed) for seed in member.seeds],
         "test": _value(_accuracy(member.test_error)),
         "verdict": member.verdict,
-        "sessions": [f"{one['started_at_utc']}, device key {one['device_key'][:12]}" for one in result.sessions],
+        "sessions": [f"{one['started_at_utc']}, device key {session_key(one)}" for one in result.sessions],
         "ties": [numbers[other] for other in (*member.ties_with, *member.same_latency_as) if other in numbers],
         "card": f"../{member.export}/card.md" if member.export else None,
     }
+
+
+def session_key(session: Mapping[str, Any]) -> str:
+    """Return the beginning of the key of a session's device."""
+    return str(session.get("device_key") or "unknown")[:12]
 
 
 def _ends(result: StudyResult, member: FrontMember, key: str) -> list[float] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mnas.cli.study_data import session_key
 from mnas.report.page import Cell, KeyValues, Part, Table
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ def _runs_table(result: StudyResult, tables: Sequence[LatencyTable]) -> Table:
         )
     for spec, session in zip(result.config.devices, result.sessions, strict=False):
         name = f"{result.study_id} / measured"
-        key = session["device_key"][:_HASH]
-        rows.append([name, "session", session["started_at_utc"], "measured latency", spec, key])
+        rows.append([name, "session", session["started_at_utc"], "measured latency", spec, session_key(session)])
     columns = ["run", "kind", "begun (UTC)", "what comes from it", "device", "device key"]
     return Table(columns, rows, align="llllll", caption="The runs that the numbers of this page come from.")
 

@@ -70,7 +70,10 @@ def _unpacked() -> Browser:
     named = os.environ.get("MNAS_TEST_BROWSER")
     cache = Path(named) if named else Path(platformdirs.user_cache_dir("mnas")) / "browser"
     root = cache / "root"
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BrowserUnavailable(f"a browser would be kept in {cache}, which cannot be made: {error}") from error
     with (cache / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         if not root.is_dir():

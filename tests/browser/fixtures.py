@@ -183,5 +183,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the tests that were skipped for want of a browser, which ``-q`` would pass over."""
     skipped = [report for report in terminalreporter.getreports("skipped") if _SKIPPED in str(report.longrepr)]
     if skipped:
-        reason = str(skipped[0].longrepr).partition(f"{_SKIPPED}: ")[2].rstrip("')")
+        reason = str(skipped[0].longrepr).partition(f"{_SKIPPED}: ")[2].rstrip("')\"")
         terminalreporter.write_line(f"WARNING: {len(skipped)} tests did not run: {reason}", yellow=True, bold=True)
