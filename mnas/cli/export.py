@@ -54,7 +54,7 @@ class Target(StrEnum):
 def export(
     source: Annotated[
         str,
-        typer.Argument(help="A named network, an architecture.json, a weights.pt, or a study's export folder."),
+        typer.Argument(help="A named network, an architecture.json or .arch, a weights.pt, or a study's exports."),
     ],
     to: Annotated[Target, typer.Option("--to", help="Formats of the model files.")] = Target.both,
     out: Annotated[
