@@ -28,12 +28,14 @@ class ExportSource:
         architecture: The network.
         weights: The file of its weights; ``None`` where they are random.
         preprocessing: Of its images, from ``card.json``; ``None`` where it is not known.
+        class_labels: Of its outputs in order, from there too; empty where they are not known.
     """
 
     name: str
     architecture: Architecture
     weights: Path | None = None
     preprocessing: Mapping[str, Any] | None = None
+    class_labels: tuple[str, ...] = ()
 
     def module(self, seed: int) -> LayerModule:
         """Return the torch module, in evaluation mode; random weights get batch norm statistics that fit them.
@@ -127,19 +129,28 @@ def _weights(path: Path, architecture: Path | None) -> ExportSource:
             fix="name it with --architecture",
         )
     found = read_writable(architecture or beside)
-    return ExportSource(found.arch_id[:ID_LENGTH], found, path, _preprocessing(path.parent / CARD_NAME, found))
+    card = _card(path.parent / CARD_NAME, found)
+    preprocessing, labels = card.get("preprocessing"), card.get("class_labels")
+    is_each_named = isinstance(labels, list) and len(labels) == found.classes and {str} == {type(one) for one in labels}
+    return ExportSource(
+        found.arch_id[:ID_LENGTH],
+        found,
+        path,
+        preprocessing if isinstance(preprocessing, dict) else None,
+        tuple(labels) if isinstance(labels, list) and is_each_named else (),
+    )
 
 
-def _preprocessing(card: Path, architecture: Architecture) -> Mapping[str, Any] | None:
-    """Return the preprocessing on the card of this very network; a card that is missing or damaged tells nothing."""
+def _card(card: Path, architecture: Architecture) -> Mapping[str, Any]:
+    """Return the card of this very network; one that is missing or damaged tells nothing."""
     if not card.is_file():  # a pipe would keep the reader waiting
-        return None
+        return {}
     try:
         document = json.loads(card.read_text(encoding="utf-8"))
-        is_its = document["arch_id"] == architecture.arch_id and isinstance(document["preprocessing"], dict)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return document["preprocessing"] if is_its else None
+        is_its = isinstance(document, dict) and document.get("arch_id") == architecture.arch_id
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if is_its else {}
 
 
 def _misplaced(option: str, asked: str, why: str) -> ConfigError:
