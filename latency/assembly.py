@@ -27,6 +27,7 @@ from mnas.space import Genome
 from mnas.store import Store
 
 _Z95 = 1.96
+_PURPOSES = ("calibration", "validation")
 
 Found = Mapping[Probe | Genome, Measured]
 
@@ -93,11 +94,14 @@ def _segments(plan: LutPlan, row: MeasuredNetwork) -> tuple[Segment, ...]:
 
 
 def _calibrated(
-    plan: LutPlan, entries: Mapping[Segment, LutEntry], rows: Sequence[MeasuredNetwork]
+    plan: LutPlan,
+    entries: Mapping[Segment, LutEntry],
+    rows: Sequence[MeasuredNetwork],
+    purposes: tuple[str, ...] = _PURPOSES,
 ) -> tuple[Calibration, list[MeasuredNetwork]]:
-    """Return the calibration, and the networks with their sums as it weighs them."""
+    """Return the calibration on the networks of some purposes, and all networks with their sums as it weighs them."""
     plain = {segment: entry.latency_ms for segment, entry in entries.items()}
-    fitting = [row for row in rows if row.purpose == "calibration"]
+    fitting = [row for row in rows if row.purpose in purposes]
     fastest = segments_of(plan.space.decode(plan.space.cheapest(lambda segment: plain[segment])))
     calibration = calibrate(
         [sums_by_resolution(_segments(plan, row), plain) for row in fitting],
@@ -126,11 +130,11 @@ def _columns(
 
 
 def _draws(plan: LutPlan, measured: Found, rows: Sequence[MeasuredNetwork], calibration: Calibration) -> TableDraws:
-    networks = []
-    for row in rows:
-        if row.purpose == "calibration":
-            genome = tuple(json.loads(row.genome_json))
-            networks.append((_segments(plan, row), row.block_params, measured[genome].draws_ms))
+    genomes = [tuple(json.loads(row.genome_json)) for row in rows]
+    networks = [
+        (_segments(plan, row), row.block_params, measured[genome].draws_ms)
+        for row, genome in zip(rows, genomes, strict=True)
+    ]
     drawn = {probe: measured[probe].draws_ms for probe in plan.probes}
     return table_draws(plan.segments, drawn, networks, calibration)
 
@@ -138,7 +142,14 @@ def _draws(plan: LutPlan, measured: Found, rows: Sequence[MeasuredNetwork], cali
 def _uncertainty(
     plan: LutPlan, rows: Sequence[MeasuredNetwork], calibration: Calibration, draws: TableDraws
 ) -> Uncertainty:
-    """Judge by the validation networks, and by those of the calibration as cross-validation saw them."""
+    """Judge by the validation networks, and by those of the calibration as cross-validation saw them.
+
+    Args:
+        plan: Of the table.
+        rows: Networks with their sums as ``calibration`` weighs them.
+        calibration: On the calibration networks alone.
+        draws: Of the table.
+    """
     order = {segment: row for row, segment in enumerate(plan.segments)}
     params = np.array([block_params(segment) for segment in plan.segments], dtype=np.float64)
     costs = draws.costs_ms(params, np.array([calibration.weight(segment) for segment in plan.segments]))
@@ -172,13 +183,14 @@ class _Finished:
 
 def _finished(plan: LutPlan, measured: Found) -> _Finished:
     entries = _entries(plan, measured)
-    calibration, rows = _calibrated(plan, entries, _networks(plan, measured, entries))
-    fitted, held_out = (
-        _columns(plan, entries, rows, purpose, calibration) for purpose in ("calibration", "validation")
-    )
+    networks = _networks(plan, measured, entries)
+    # Judged is a calibration that has not seen the validation networks; the one in use has seen both.
+    first, seen = _calibrated(plan, entries, networks, _PURPOSES[:1])
+    fitted, held_out = (_columns(plan, entries, seen, purpose, first) for purpose in _PURPOSES)
     validation = validate(fitted, held_out) if len(fitted.sums_ms) > 1 and len(held_out.sums_ms) > 1 else None
+    calibration, rows = _calibrated(plan, entries, networks) if validation else (first, seen)
     draws = _draws(plan, measured, rows, calibration)
-    return _Finished(entries, rows, calibration, validation, _uncertainty(plan, rows, calibration, draws), draws)
+    return _Finished(entries, rows, calibration, validation, _uncertainty(plan, seen, first, draws), draws)
 
 
 def finish_table(store: Store, lut_id: str, plan: LutPlan, measured: Found) -> None:

@@ -56,5 +56,5 @@ def table_draws(
     params = np.array([count for _, count, _ in networks], dtype=np.float64)
     measured = np.stack([latencies for _, _, latencies in networks])
     strays = np.random.default_rng(0).normal(1.0, calibration.cv_error, measured.shape)
-    fits = [refit(calibration.kind, sums[:, one], params, (measured * strays)[:, one]) for one in range(sums.shape[1])]
+    fits = [refit(calibration, sums[:, one], params, (measured * strays)[:, one]) for one in range(sums.shape[1])]
     return TableDraws(entries, np.array(fits))

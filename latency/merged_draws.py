@@ -57,7 +57,7 @@ def _calibrations(drawn: Mapping[Segment, FloatArray], judgement: Judgement) -> 
     sds = np.hypot(spreads, calibration.cv_error)
     strays = np.random.default_rng(0).normal(1.0, sds[:, None], sums.shape)
     measured = np.array([one.measured_ms for one in fitting])[:, None] * strays
-    return np.array([refit(calibration.kind, sums[:, k], params, measured[:, k]) for k in range(count)])
+    return np.array([refit(calibration, sums[:, k], params, measured[:, k]) for k in range(count)])
 
 
 def uncertainty_by(draws: TableDraws, entries: Mapping[Segment, LutEntry], judgement: Judgement) -> Uncertainty:

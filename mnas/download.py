@@ -83,17 +83,13 @@ def _take(response: http.client.HTTPResponse, target: Path, limits: Limits, prog
     max_bytes, ends = limits.max_bytes, time.monotonic() + limits.deadline_s
     total = int(response.headers.get("Content-Length") or 0)
     if total > max_bytes:
-        raise DownloadFailedError(
-            f"it has {total} bytes, more than the {max_bytes} that are allowed", "check the address"
-        )
+        raise _too_large(f"{total} bytes, ", max_bytes)
     digest, done, partial = hashlib.sha256(), 0, _partial(target)
     with partial.open("wb") as file:
         while piece := response.read1(_CHUNK_BYTES):
             done += len(piece)
             if done > max_bytes:
-                raise DownloadFailedError(
-                    f"it has more than the {max_bytes} bytes that are allowed", "check the address"
-                )
+                raise _too_large("", max_bytes)
             if time.monotonic() > ends:
                 raise DownloadFailedError(f"only {done} of {total or '?'} bytes came in time")
             file.write(piece)

@@ -143,7 +143,8 @@ def build_module(architecture: Architecture, *, seed: int = 0, dropout: float = 
     Raises:
         ArchitectureError: A block does not fit the one before it.
     """
-    module = LayerModule(layers_of(architecture), dropout)
+    with torch.random.fork_rng(devices=[]):  # torch's own draws, all of which are replaced
+        module = LayerModule(layers_of(architecture), dropout)
     generator = torch.Generator().manual_seed(seed)
     for part in module.modules():
         if isinstance(part, nn.Conv2d):

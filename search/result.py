@@ -14,6 +14,7 @@ from mnas.ids import matching_ids
 from mnas.store import Store
 from search.accuracy.audit_log import latest_verdict
 from search.accuracy.audit_notes import notes_for_search
+from search.accuracy.shipped_audits import shipped_verdict
 from search.candidate import Candidate, ObjectiveValue
 from search.events import EventLog, device_key
 from search.final_values import MeasuredFinalists
@@ -128,7 +129,8 @@ class StudyResult:
         foreign_lut: Its table where that is of another device.
         lut_ids: The tables of all devices.
         sessions: The measuring sessions of all devices.
-        audit_notes: What the newest audit of its space and data says of its ranking, or that there was none.
+        audit_notes: What the newest audit of its space and data says of its ranking, else one that comes with the tool,
+            or that there was none.
     """
 
     study_id: str
@@ -213,9 +215,9 @@ def _audit_notes(
 ) -> tuple[str, ...]:
     fingerprint = (log.payload("data") or {}).get("fingerprint", "")
     sources = {candidate.accuracy_source for candidate in candidates}
-    return tuple(
-        notes_for_search(latest_verdict(store, config.space, config.preset, fingerprint), config.accuracy, sources)
-    )
+    asked = (config.space, config.preset, fingerprint)
+    verdict = latest_verdict(store, *asked) or shipped_verdict(*asked)
+    return tuple(notes_for_search(verdict, config.accuracy, sources))
 
 
 def require_search(row: Mapping[str, Any]) -> None:

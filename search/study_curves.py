@@ -21,7 +21,11 @@ from search.pareto import hypervolume
 _NOT_OF_THE_METHOD = ("schema_version", "seed", "budget", "patience", "table", "lut", "data_dir")
 """Keys that do not make another method: those of the length, of the place of files, and the seed."""
 _SAME_TABLE = ("table_sha256", "objectives", "genes", "reference_point")
-_SAME_SEARCH = ("space", "preset", "data", "training", "device", "other_devices", "objectives", "dtype")
+_SAME_SEARCH = (
+    *("space", "preset", "data", "training", "device", "other_devices", "objectives", "dtype", "combine", "weights"),
+    *("accuracy", "accuracy_cmd", "proxy_preset", "proxy_epochs", "proxy_fraction", "proxy_resolution", "proxy_width"),
+)
+"""Errors of two estimators, and latencies combined otherwise, are not of one scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ def _require_one_subject(curves: Sequence[StudyCurve]) -> None:
                 "STU08",
                 "these studies cannot be compared",
                 value=f"{first.study_id}: {first.subject}; {other.study_id}: {other.subject}",
-                why="their hypervolumes are of different networks, objectives, data or devices",
+                why="their hypervolumes are of different networks, objectives, data, devices or estimates of accuracy",
                 fix="compare studies of one table, or of one space, data set and device",
             )
 

@@ -13,6 +13,7 @@ from mnas.errors import StudyError
 from mnas.jsonio import write_json_atomic, write_text_atomic
 from mnas.layers import layers_of
 from mnas.space import SearchSpace
+from search.candidate import Candidate
 from search.result import StudyResult
 
 By = Literal["reward", "accuracy"]
@@ -99,14 +100,20 @@ def _others(result: StudyResult, target: float) -> list[TopNetwork]:
             reward=one.reward,
             top1=1 - one.error,
             split="rank-val",
-            ms=one.predicted_ms,
-            latency_source=one.latency_source,
-            is_within_target=one.predicted_ms <= target,
+            ms=one.latency_ms,
+            latency_source=_source_of(one),
+            is_within_target=one.latency_ms <= target,
             export=None,
         )
         for one in result.candidates
         if one.arch_id not in judged and one.reward is not None and one.error is not None
     ]
+
+
+def _source_of(candidate: Candidate) -> str:
+    """Return where the latency that counted came from: measured in the search, or as it was predicted."""
+    own = next((value.source for value in candidate.values if value.key == "latency"), "")
+    return own or candidate.latency_source
 
 
 def write_top(result: StudyResult, top: list[TopNetwork], space: SearchSpace, out: Path, folder: Path) -> None:

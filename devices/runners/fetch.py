@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from devices.runners.dialect import dialect_of
-from devices.runners.download import Progress, download
+from devices.runners.download import download
 from devices.runners.elf import read_elf
 from devices.runners.library import Runner, RunnerLibrary
 from devices.runners.published import LATEST, is_moving, published_url
+from mnas.download import Progress
 from mnas.errors import ConfigError, DeviceError
 
 

@@ -101,7 +101,10 @@ def _error_parts(table: LatencyTable, networks: _Rows, space: SearchSpace | None
         e = getattr(table.validation, name)
         rows.append([label, e.mape, e.rmse_ms, e.within_5, e.within_10, e.bias, e.kendall_tau, e.spearman])
     columns = ["prediction", "MAPE", "RMSE (ms)", "within 5 %", "within 10 %", "bias", "Kendall tau", "Spearman"]
-    caption = f"On {table.validation.networks} other networks; the baselines are fitted on the calibration networks."
+    caption = (
+        f"On {table.validation.networks} other networks; the calibration that is judged, and the baselines, are fitted "
+        "on the calibration networks alone."
+    )
     return [*parts, Table(columns, rows, formats=_FORMATS, caption=caption, sortable=False)]
 
 
@@ -136,7 +139,10 @@ def _scatter_figure(networks: _Rows, predicted: _Predicted) -> Figure:
             )
         )
     axes = Axes("predicted (ms)", "measured (ms)", diagonal=True, x_log=True, y_log=True)
-    caption = "Bars are 95 % intervals. The table was neither built from nor calibrated on the validation networks."
+    caption = (
+        "Bars are 95 % intervals. No entry was built from these networks. The calibration was judged on the validation "
+        "networks before it was fitted on both."
+    )
     return Figure(scatter(series, axes, title="Predicted against measured latency"), caption)
 
 

@@ -76,7 +76,10 @@ def search(
     lut_validation: Annotated[int | None, _option("--lut-validation", text="Networks to validate on (12).")] = None,
     accuracy: Annotated[
         str | None,
-        _option("--accuracy", text="proxy (default), halving, curves, zero-cost:NAME, supernet:PATH, command."),
+        _option(
+            "--accuracy",
+            text="proxy (default), halving, halving-async, curves, zero-cost:NAME, supernet:PATH, command.",
+        ),
     ] = None,
     accuracy_cmd: Annotated[
         str | None, _option("--accuracy-cmd", text="Your trainer, e.g. 'python train.py {architecture}'.")

@@ -127,14 +127,15 @@ def estimate_each(
         parts[index] = outcome
         if len(parts) == owners.count(place):
             one = ordered[place]
-            on_estimate(one, _settled(estimator, one.architecture, [parts[i] for i in sorted(parts)]))
+            on_estimate(one, settled(estimator, one.architecture, [parts[i] for i in sorted(parts)]))
 
     executor.map_in_order(jobs, on_done)
 
 
-def _settled(
+def settled(
     estimator: AccuracyEstimator, architecture: Architecture, outcomes: Sequence[Outcome]
 ) -> AccuracyEstimate | TrainingError:
+    """Return an estimate from the outcomes of its jobs, in their order, or why there is none."""
     try:
         return estimator.estimate(architecture, outcomes)
     except TrainingError as failure:

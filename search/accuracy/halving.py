@@ -83,10 +83,10 @@ class SuccessiveHalving:
                 spent[one.arch_id] += found[one.arch_id]["estimate"]["cost_s"]
             kept = self._kept(number, alive, found, told, log)
             for one in failed:
-                self._tell(one, found[one.arch_id], number, 0.0, on_estimate)
+                self.tell(one, found[one.arch_id], number, 0.0, on_estimate)
             for one in alive:
                 if one not in kept:
-                    self._tell(one, found[one.arch_id], number, spent[one.arch_id], on_estimate)
+                    self.tell(one, found[one.arch_id], number, spent[one.arch_id], on_estimate)
             alive = kept
 
     def _rung(
@@ -97,13 +97,7 @@ class SuccessiveHalving:
         found = {one.arch_id: known[key] for one in alive if (key := f"{one.arch_id}/{number}") in known}
 
         def keep(one: Contender, estimate: AccuracyEstimate | TrainingError) -> None:
-            payload: dict[str, Any] = {"number": one.number, "predicted_ms": one.predicted_ms}
-            if isinstance(estimate, TrainingError):
-                payload["failure"] = [estimate.code, estimate.what, str(estimate.value), estimate.why, estimate.fix]
-            else:
-                payload["estimate"] = estimate.to_json()
-            log.append(RUNG, payload, f"{one.arch_id}/{number}")
-            found[one.arch_id] = payload
+            found[one.arch_id] = keep_rung(log, one, number, estimate)
 
         estimate_each(self.rungs[number], [one for one in alive if one.arch_id not in found], executor, keep)
         return found
@@ -125,9 +119,18 @@ class SuccessiveHalving:
         chosen = promoted([found[one.arch_id] for one in alive], others, max(1, len(alive) // self.eta))
         return [alive[i] for i in chosen]
 
-    def _tell(
+    def tell(
         self, one: Contender, payload: dict[str, Any], number: int, cost_s: float, on_estimate: OnEstimate
     ) -> None:
+        """Tell of a contender that goes no further than a rung, unless it is known.
+
+        Args:
+            one: The contender.
+            payload: Of `keep_rung`.
+            number: Of the rung.
+            cost_s: CPU seconds on all its rungs.
+            on_estimate: Who is told.
+        """
         if one.is_known:
             return
         if "failure" in payload:
@@ -138,6 +141,17 @@ class SuccessiveHalving:
         is_last = number == len(self.rungs) - 1
         fidelity = self.fidelity if is_last else f"rung {number + 1} of {len(self.rungs)}:{estimate.fidelity}"
         on_estimate(one, replace(estimate, source=self.name, fidelity=fidelity, cost_s=cost_s))
+
+
+def keep_rung(log: EventLog, one: Contender, number: int, estimate: AccuracyEstimate | TrainingError) -> dict[str, Any]:
+    """Record and return what a rung came to for a network."""
+    payload: dict[str, Any] = {"number": one.number, "predicted_ms": one.predicted_ms}
+    if isinstance(estimate, TrainingError):
+        payload["failure"] = [estimate.code, estimate.what, str(estimate.value), estimate.why, estimate.fix]
+    else:
+        payload["estimate"] = estimate.to_json()
+    log.append(RUNG, payload, f"{one.arch_id}/{number}")
+    return payload
 
 
 def promoted(own: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], count: int) -> list[int]:

@@ -34,6 +34,13 @@ def _halving(setting: AccuracySetting, argument: str) -> AccuracyEstimator:
     return SuccessiveHalving(rungs_of(proxy, HALVING_ETA, HALVING_RUNGS, setting.train_size), HALVING_ETA)
 
 
+def _async_halving(setting: AccuracySetting, argument: str) -> AccuracyEstimator:
+    from search.accuracy.async_halving import AsyncHalving
+
+    halving: Any = _halving(setting, argument)
+    return AsyncHalving(halving.rungs, halving.eta)
+
+
 def _curves(setting: AccuracySetting, argument: str) -> AccuracyEstimator:
     from search.accuracy.curve_stopping import CurveStopping
     from search.accuracy.proxy import ProxyTraining
@@ -62,6 +69,7 @@ def _supernet(setting: AccuracySetting, argument: str) -> AccuracyEstimator:
 _BUILT_IN: dict[str, tuple[Factory, str]] = {
     "proxy": (_proxy, ""),
     "halving": (_halving, ""),
+    "halving-async": (_async_halving, ""),
     "curves": (_curves, ""),
     "zero-cost": (_zero_cost, "NAME"),
     "command": (_command, ""),

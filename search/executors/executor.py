@@ -62,6 +62,8 @@ class Executor(Protocol):
     def map_in_order(self, jobs: Sequence[Job], on_done: OnDone | None = None) -> list[Outcome]:
         """Run every job and return the outcomes in the order of the jobs.
 
+        Where ``jobs`` is a list, ``on_done`` may append to it: what is added runs as well.
+
         A job that fails gives an outcome that says so and stops none of the others; ``KeyboardInterrupt`` and an error
         raised by ``on_done`` stop everything at once.
         """

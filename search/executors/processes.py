@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -96,10 +96,12 @@ class ProcessExecutor:
         Whatever is raised here (``KeyboardInterrupt``, an error of ``on_done``) ends the workers before it goes on up.
         """
         outcomes: dict[int, Outcome] = {}
-        started = [0] * len(jobs)
-        waiting = deque(range(len(jobs)))
+        started = Counter[int]()
+        waiting, known = deque[int](), 0
         try:
             while len(outcomes) < len(jobs):
+                waiting.extend(range(known, len(jobs)))
+                known = len(jobs)
                 self._feed(jobs, waiting, started)
                 for index, outcome in self._collect():
                     if outcome.is_lost and started[index] < self.attempts:
@@ -113,7 +115,7 @@ class ProcessExecutor:
             raise
         return [outcomes[index] for index in range(len(jobs))]
 
-    def _feed(self, jobs: Sequence[Job], waiting: deque[int], started: list[int]) -> None:
+    def _feed(self, jobs: Sequence[Job], waiting: deque[int], started: Counter[int]) -> None:
         """Give a job to every idle worker, starting workers as there is work for them."""
         idle = [worker for worker in self._pool if worker.index < 0]
         while waiting and (idle or len(self._pool) < self.workers):

@@ -64,7 +64,11 @@ class RayExecutor:
             if on_done is not None:
                 on_done(index, outcome)
 
-        RayRound(self._ray, self._terms, keep).run({i: job for i, job in enumerate(jobs) if not job.is_local})
-        here = [index for index, job in enumerate(jobs) if job.is_local]
-        self._here.map_in_order([jobs[index] for index in here], lambda place, outcome: keep(here[place], outcome))
+        while len(outcomes) < len(jobs):  # again for what `on_done` has added
+            left = {index: job for index, job in enumerate(jobs) if index not in outcomes}
+            RayRound(self._ray, self._terms, keep).run({i: job for i, job in left.items() if not job.is_local})
+            self._run_here([(index, job) for index, job in left.items() if job.is_local], keep)
         return [outcomes[index] for index in range(len(jobs))]
+
+    def _run_here(self, jobs: Sequence[tuple[int, Job]], keep: OnDone) -> None:
+        self._here.map_in_order([job for _, job in jobs], lambda place, outcome: keep(jobs[place][0], outcome))

@@ -66,6 +66,18 @@ class ExecutorConformance:
         assert executor.map_in_order([]) == []
         assert [one.value for one in executor.map_in_order(jobs[3:5])] == [9, 16]
 
+    def test_what_is_added_on_the_way_runs_as_well(self, executor: Executor) -> None:
+        """Jobs that follow from outcomes."""
+        jobs = [Job(operator.mul, (i, i)) for i in range(3)]
+
+        def add(index: int, outcome: Outcome) -> None:
+            if index < 3:
+                jobs.append(Job(operator.neg, (outcome.value,)))
+
+        outcomes = [int(str(one.value)) for one in executor.map_in_order(jobs, add)]
+        assert outcomes[:3] == [0, 1, 4] and len(outcomes) == len(jobs) == 6
+        assert sorted(outcomes[3:]) == [-4, -1, 0]
+
     def test_a_job_that_raises_stops_no_other(self, executor: Executor) -> None:
         """And is not tried again: it would raise again."""
         outcomes = executor.map_in_order([Job(operator.truediv, (1, value)) for value in (1, 0, 2)])

@@ -135,8 +135,8 @@ def train_network(
         augmentation = Augmentation.of(schedule, dataset.mean, dataset.std)
         with torch.random.fork_rng(enabled=schedule.dropout > 0):
             fitted = TrainingLoop(module, images, augmentation, schedule, seed, teacher).run(watch, checkpoint)
-        if schedule.bn_images:
-            estimate_batch_norms(module, images.slices(_EVAL_BATCH, schedule.bn_images))
+            if schedule.bn_images:
+                estimate_batch_norms(module, images.slices(_EVAL_BATCH, schedule.bn_images))
     if checkpoint is not None:
         checkpoint.remove()
     batch = min(schedule.batch_size, len(images.labels))

@@ -1,7 +1,6 @@
 """Long work is told to other processes while it lasts, and no longer; a benchmark does not run beside it."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -31,11 +30,11 @@ def state(tmp_path, monkeypatch):
 @pytest.fixture
 def other(state):
     """Another process at long work."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "on\n"
-    yield process
-    process.kill()
-    process.wait()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", HOLD], text=True, **pipes) as process:
+        assert process.stdout.readline() == "on\n"
+        yield process
+        process.kill()
 
 
 def test_own_work_hinders_nothing_and_leaves_nothing(state):
@@ -66,12 +65,12 @@ def test_a_killed_process_is_at_nothing(other, state):
     assert not list(state.rglob("*.json"))
 
 
-def test_what_cannot_be_read_or_written_hinders_nobody(state):
+def test_what_cannot_be_read_or_written_hinders_nobody(state, monkeypatch):
     (state / "long-work").mkdir()
     (state / "long-work" / "7.json").write_text(json.dumps({"pid": "x"}))
     refuse_beside_long_work()
     (state / "file").write_text("")
-    os.environ["MNAS_STATE"] = str(state / "file")
+    monkeypatch.setenv("MNAS_STATE", str(state / "file"))
     with long_work("training"):
         refuse_beside_long_work()
 

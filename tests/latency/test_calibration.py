@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latency.calibration import Calibration, calibrate, resolution_of, sums_by_resolution
+from latency.calibration import Calibration, calibrate, refit, resolution_of, sums_by_resolution
 from latency.validation import MeasuredNetworks, Validation, errors_of, validate
 from mnas.errors import LutError
 from mnas.segments import segments_of
@@ -36,30 +36,31 @@ def test_a_scale_comes_back_without_an_intercept(sums, scale):
     assert found.cv_error == pytest.approx(0, abs=1e-9)
 
 
-@given(sums, st.floats(0.1, 10), st.floats(0.5, 5))
-def test_an_intercept_comes_back_where_there_is_one(sums, scale, intercept):
-    found = calibrated(sums, params_of(sums), [scale * x + intercept for x in sums])
-    assert found.kind != "scale"
-    assert (found.scale, found.intercept_ms) == (pytest.approx(scale), pytest.approx(intercept))
-    assert found.apply(3.0, 0) == pytest.approx(3 * scale + intercept)
+wide = st.lists(st.integers(300, 1000), min_size=12, max_size=24, unique=True).map(lambda xs: [x / 100 for x in xs])
 
 
-@given(sums.filter(lambda xs: len(xs) >= 8), st.floats(0.5, 2), st.floats(0, 1), st.floats(1, 5))
-def test_a_price_of_weights_comes_back_where_there_is_one(sums, scale, intercept, price):
+@given(wide, st.floats(0.5, 2), st.floats(-0.4, 0.4), st.floats(-0.2, 0.2))
+def test_intercept_and_price_come_back_as_far_as_a_dozen_networks_tell(sums, scale, intercept, price):
     params = params_of(sums)
     measured = [scale * x + price * n / 1e6 + intercept for x, n in zip(sums, params, strict=True)]
     found = calibrated(sums, params, measured)
-    assert found.kind == "weights"
-    assert found.per_mparam_ms == pytest.approx(price, rel=1e-4)
-    assert found.apply(3.0, 2_000_000) == pytest.approx(3 * scale + 2 * price + intercept, rel=1e-4)
-    assert calibrated(sums[:7], params[:7], measured[:7]).kind != "weights"
+    alone = np.array(sums) / measured
+    plain = alone.sum() / (alone**2).sum()
+
+    def error(said):
+        return float(np.sqrt(np.mean((np.array(said) / measured - 1) ** 2)))
+
+    own = error([found.apply(x, n) for x, n in zip(sums, params, strict=True)])
+    assert found.kind == "held"
+    assert own <= 0.5 * error([plain * x for x in sums]) + 1e-3
 
 
-def test_what_is_richer_must_pay():
-    # Off by 1 % up and down in turn: nothing fits better than a scale, as cross-validation sees.
+def test_what_nothing_speaks_for_stays_small():
+    # Off by 1 % up and down in turn: nothing fits better than a scale.
     xs = [float(x) for x in range(1, 11)]
     found = calibrated(xs, params_of(xs), [x * (1.01 if i % 2 else 0.99) for i, x in enumerate(xs)])
-    assert (found.kind, found.intercept_ms, found.per_mparam_ms) == ("scale", 0.0, 0.0)
+    assert abs(found.intercept_ms) < 0.05 and abs(found.per_mparam_ms) < 0.2
+    assert all(found.apply(x, n) == pytest.approx(x, rel=0.02) for x, n in zip(xs, params_of(xs), strict=True))
     assert 0.005 < found.cv_error < 0.02
 
 
@@ -68,12 +69,14 @@ def test_few_networks_give_a_scale_and_none_gives_the_sum_itself():
     assert Calibration().apply(1.25, 10**6) == 1.25
     one = calibrated([2.0], [100], [3.0])
     assert (one.kind, one.scale, one.networks, one.cv_error) == ("scale", pytest.approx(1.5), 1, 0.0)
-    assert calibrated([1.0, 2.0, 4.0], [1, 2, 3], [2.0, 3.0, 5.0]).kind == "scale"
+    two = calibrated([1.0, 2.0], [1, 2], [1.5, 3.0])
+    assert (two.kind, two.apply(4.0, 3)) == ("held", pytest.approx(6.0))
 
 
 def test_the_relative_error_is_what_is_fitted():
     # Minimising sum((s * x / y - 1)^2) over s gives sum(x / y) / sum((x / y)^2).
-    assert calibrated([1.0, 10.0], [0, 0], [2.0, 10.0]).scale == pytest.approx(1.5 / 1.25)
+    found = calibrated([1.0, 10.0], [0, 0], [0.5, 10.0], fastest=(0.1, 0))
+    assert (found.kind, found.scale) == ("scale", pytest.approx(3 / 5))
 
 
 @pytest.mark.parametrize("sums", [[-1.0, -2.0], [0.0, 0.0], [-3.0]])
@@ -85,15 +88,27 @@ def test_a_scale_that_is_not_positive_is_refused(sums):
 
 def test_a_falling_line_is_never_fitted():
     found = calibrated([1.0, 2.0, 3.0, 4.0], [1, 1, 1, 1], [40.0, 30.0, 20.0, 10.0])
-    assert found.kind == "scale" and found.scale > 0
+    assert found.scale > 0
 
 
 def test_a_line_that_leaves_nothing_to_the_fastest_network_is_not_fitted():
-    sums = [4.0, 5.0, 6.0, 8.0]
+    sums = [4.0, 5.0, 6.0, 8.0] * 3
     measured = [x - 1.0 for x in sums]
-    assert calibrated(sums, [0] * 4, measured).kind == "affine"
-    assert calibrated(sums, [0] * 4, measured, fastest=(3.0, 0)).kind == "affine"
-    assert calibrated(sums, [0] * 4, measured, fastest=(1.1, 0)).kind == "scale"
+    assert calibrated(sums, [0] * 12, measured).kind == "held"
+    assert calibrated(sums, [0] * 12, measured, fastest=(3.0, 0)).kind == "held"
+    assert calibrated(sums, [0] * 12, measured, fastest=(0.8, 0)).kind == "scale"
+
+
+@given(st.integers(0, 100))
+def test_a_table_is_drawn_anew_by_the_fit_that_it_has(seed):
+    """On the very measurements, the numbers beside the factors come out as they were."""
+    rng = np.random.default_rng(seed)
+    sums, params = rng.uniform(3, 10, 12), rng.integers(10**5, 10**7, 12)
+    measured = 1.1 * sums + 0.05 * params / 1e6 - 0.2 + rng.normal(0, 0.05, 12)
+    found = calibrated(sums.tolist(), params.tolist(), measured.tolist())
+    assert refit(found, sums, params.astype(float), measured) == pytest.approx(
+        (found.scale, found.intercept_ms, found.per_mparam_ms), rel=0.15, abs=0.02
+    )
 
 
 def _by_resolution(count, rng):
@@ -116,17 +131,15 @@ def test_factors_of_resolutions_come_back_as_far_as_the_networks_tell(seed, scal
         ]
         return float(np.sqrt(np.mean((np.array(said) / measured[40:] - 1) ** 2)))
 
-    assert found.cv_error <= plain.cv_error + 1e-9
-    assert error(found) <= 0.3 * error(plain) + 1e-3
+    assert error(found) <= 0.5 * error(plain) + 1e-3
 
 
-def test_factors_are_held_near_one_by_noise_and_left_out_for_few_networks():
+def test_factors_are_held_near_one_by_noise():
     rng = np.random.default_rng(1)
     networks = _by_resolution(12, rng)
     measured = [sum(one.values()) * noise for one, noise in zip(networks, rng.normal(1, 0.03, 12), strict=True)]
     found = calibrate(networks, params_of(networks), measured)
     assert all(abs(weight - 1) < 0.1 for weight in found.px_weights.values())
-    assert calibrate(networks[:7], params_of(networks[:7]), measured[:7]).px_weights == {}
 
 
 def test_blocks_are_told_apart_by_the_side_of_their_input():

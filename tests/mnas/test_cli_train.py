@@ -104,7 +104,7 @@ def test_bad_input_is_told(networks, tmp_path, capsys, words, code):
 
 def test_a_folder_without_networks_and_a_network_of_other_classes_are_refused(tmp_path, capsys):
     assert main(["train", str(tmp_path), *QUICK]) == 2 and "CFG47" in capsys.readouterr().err
-    other = open_space("mobilenetv3", "cifar100")
+    other = open_space("mobilenetv3", "cifar10")
     (tmp_path / "architecture.json").write_text(json.dumps(other.decode(other.extremes()[0]).to_json()))
     status = main(["train", str(tmp_path), *QUICK, "--seeds", "1", "--out", str(tmp_path / "out"), "-q"])
     assert status != 0 and "TRN02" in capsys.readouterr().err

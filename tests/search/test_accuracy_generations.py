@@ -139,6 +139,51 @@ def test_a_network_that_fails_on_a_rung_is_out_and_the_rest_goes_on(make_study, 
     assert run(again, table) == found and not again.executor.trained
 
 
+class MadeUpOpenly(MadeUpTraining):
+    """Runs what is added on the way as well; the last that is waiting comes first, as no executor promises an order."""
+
+    def map_in_order(self, jobs, on_done=None):
+        outcomes, waiting, known = {}, [], 0
+        while len(outcomes) < len(jobs):
+            waiting += range(known, len(jobs))
+            known = len(jobs)
+            index = waiting.pop()
+            (outcomes[index],) = super().map_in_order([jobs[index]])
+            on_done(index, outcomes[index])
+        return [outcomes[index] for index in range(len(jobs))]
+
+
+def test_halving_that_does_not_wait_pays_for_each_rung_once_and_ends_with_a_winner(make_study, table):
+    context = make_study(MadeUpOpenly(), budget=18, population=9, accuracy="halving-async", training="normal")
+    found = run(context, table)
+    assert len(found) == 18 and all(one["status"] == "done" for one in found)
+    assert set(Counter(job.seed for job in context.executor.trained).values()) == {1}
+    by_rung = Counter((job.schedule.train_images, job.schedule.epochs) for job in context.executor.trained)
+    assert by_rung[(338, 4)] == 18 and 18 > by_rung[(0, 4)] > by_rung[(0, 12)] >= 1
+    sources = [one["accuracy_source"] for one in found]
+    assert sum(source.startswith("halving-async:eta3") for source in sources) == by_rung[(0, 12)]
+
+
+@pytest.mark.parametrize("stop_after", [0, 4, 12, 20])
+def test_halving_that_does_not_wait_loses_nothing_when_interrupted(make_study, table, stop_after):
+    keys = {"budget": 18, "population": 9, "accuracy": "halving-async"}
+    context = make_study(MadeUpOpenly(stop_after=stop_after), **keys)
+    with pytest.raises(KeyboardInterrupt):
+        run(context, table)
+    again = make_study(MadeUpOpenly(), study=Study(context.store, context.study_id, context.config))
+    found = run(again, table)
+    assert len(found) == 18 and all(one["status"] == "done" for one in found)
+    seeds = [job.seed for job in context.executor.trained + again.executor.trained]
+    assert len(seeds) == len(set(seeds)), "nothing is paid for twice"
+
+
+def test_a_failure_on_a_rung_does_not_hold_the_others_up(make_study, table):
+    failing = {number: "TRN01: loss is NaN" for number in range(8)}
+    context = make_study(MadeUpOpenly(failing), budget=9, population=9, accuracy="halving-async")
+    statuses = [one["status"] for one in run(context, table)]
+    assert statuses.count("failed") == 8 and statuses.count("done") == 1
+
+
 def rung(loss, ms):
     return {"estimate": {"loss": loss}, "predicted_ms": ms}
 
