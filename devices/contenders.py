@@ -184,6 +184,7 @@ def _try(opened: OpenedModel, role: Role, device: Device, allow_nan: bool) -> Co
         load_ms=trial.load_ms,
         peak_memory_bytes=trial.peak_memory_bytes,
         problem=_verdict(opened.label, trial, allow_nan),
+        notes=trial.notes,
     )
     return Contender(model, artifact)
 

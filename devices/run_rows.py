@@ -30,6 +30,7 @@ def model_record(run: BenchRun, model: BenchedModel) -> dict[str, object]:
         "peak_memory_bytes": model.peak_memory_bytes,
         "load_ms": model.load_ms,
         "problem": model.problem.message if model.problem else None,
+        "notes": "; ".join(model.notes),
         "device": run.device.device_id,
         "device_key": run.device.device_key,
         "is_simulated": run.device.is_simulated,

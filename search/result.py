@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
+from latency.on_device import public_device
 from mnas.config import StudyConfig, make_config
 from mnas.errors import StudyError
 from mnas.ids import matching_ids
@@ -21,6 +22,7 @@ from search.final_values import MeasuredFinalists
 from search.foreign import ForeignTable
 from search.goal import Goal
 from search.reward import mnasnet_reward
+from search.simulated import is_simulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ class StudyResult:
         sessions: The measuring sessions of all devices.
         audit_notes: What the newest audit of its space and data says of its ranking, else one that comes with the tool,
             or that there was none.
+        is_simulated: Whether any latency in it is of a device that is none.
     """
 
     study_id: str
@@ -151,6 +154,17 @@ class StudyResult:
     lut_ids: tuple[str, ...] = ()
     sessions: tuple[dict[str, Any], ...] = ()
     audit_notes: tuple[str, ...] = ()
+    is_simulated: bool = False
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Its device specs as they may go out: without serials, in the order of the configuration."""
+        return tuple(map(public_device, self.config.devices))
+
+    def config_json(self) -> dict[str, Any]:
+        """Return the configuration as it may go out; with it the study can be begun again."""
+        first, *others = self.devices
+        return {**self.config.model_dump(), "device": first, "other_devices": tuple(others)}
 
     def front_json(self) -> dict[str, Any]:
         """Return ``front.json``."""
@@ -162,7 +176,8 @@ class StudyResult:
             "foreign_lut": self.foreign_lut.stamp() if self.foreign_lut else None,
             "notices": list(self.notices),
             "objectives": [objective.key for objective in self.config.sought],
-            "devices": list(self.config.devices),
+            "devices": list(self.devices),
+            "is_simulated": self.is_simulated,
             "combine": self.config.combine if self.config.other_devices else None,
             "dtype": self.config.dtype,
             "confidence": self.config.confidence or None,
@@ -207,6 +222,7 @@ def load_result(store: Store, study_id: str) -> StudyResult:
         lut_ids=tuple(found["lut_id"] for found in _of_devices(log, "lut", config)),
         sessions=tuple(_of_devices(log, "measured", config)),
         audit_notes=_audit_notes(store, log, config, candidates),
+        is_simulated=is_simulated(store, row["study_id"]),
     )
 
 

@@ -137,16 +137,21 @@ def write_top(result: StudyResult, top: list[TopNetwork], space: SearchSpace, ou
             shutil.copytree(source, target, dirs_exist_ok=True)
         else:
             _write_architecture(result, one, space.decode(genomes[one.arch_id]), target)
-    document = {"schema": "mnas.top/1", "study": result.study_id, "networks": [asdict(one) for one in top]}
+    document = {"schema": "mnas.top/1", **_of_study(result), "networks": [asdict(one) for one in top]}
     write_json_atomic(folder / "top.json", document)
+
+
+def _of_study(result: StudyResult) -> dict[str, Any]:
+    return {"study": result.study_id, "is_simulated": result.is_simulated}
 
 
 def _write_architecture(result: StudyResult, one: TopNetwork, architecture: Architecture, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     layers = layers_of(architecture)
+    source = one.latency_source + (", SIMULATED" if result.is_simulated else "")
     card: dict[str, Any] = {
         "schema": "mnas.architecture-card/1",
-        "study": result.study_id,
+        **_of_study(result),
         **asdict(one),
         "macs": total_macs(layers),
         "params": total_params(layers),
@@ -158,7 +163,7 @@ def _write_architecture(result: StudyResult, one: TopNetwork, architecture: Arch
         folder / "card.md",
         f"# Network {one.arch_id[:12]}\n\nRank {one.rank} of study {result.study_id}, without weights: it was trained "
         f"shortly, to be ranked, and its weights were not kept.\n\n| | |\n|---|---|\n"
-        f"| top-1 on {one.split} | {100 * one.top1:.2f} % |\n| latency | {one.ms:.4f} ms, {one.latency_source} |\n"
+        f"| top-1 on {one.split} | {100 * one.top1:.2f} % |\n| latency | {one.ms:.4f} ms, {source} |\n"
         f"| reward | {one.reward:.4f} |\n| MACs, parameters | {card['macs']:,}, {card['params']:,} |\n\n"
         "`mnas export architecture.json` writes ONNX and TFLite with random weights, good for timing alone.\n",
     )

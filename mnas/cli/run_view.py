@@ -121,6 +121,8 @@ def _notes(run: BenchRun) -> Iterator[str]:
     session = run.session
     if session.get("verdict", "ok") != "ok":
         yield f"the session is {session['verdict']}: {'; '.join(session.get('reasons') or ['no reason was given'])}"
+    yield from session.get("notes") or ()
+    yield from model_notes(run)
     for model in run.models:
         if model.measurement is not None and model.measurement.reasons:
             yield f"{model.label}: {model.measurement.verdict}: {'; '.join(model.measurement.reasons)}"
@@ -133,6 +135,14 @@ def _notes(run: BenchRun) -> Iterator[str]:
     kinds = {model.raw.statistic for model in run.models if model.raw}
     for kind in sorted(kinds - {"run"}):
         yield f"each raw sample is the {kind.removeprefix('launch_')} of one launch of the runner"
+
+
+def model_notes(run: BenchRun) -> list[str]:
+    """Return what ran otherwise than asked for, model by model; what is true of all of several models stands once."""
+    tried = [model for model in run.models if model.load_ms is not None or model.notes]
+    common = [note for note in tried[0].notes if all(note in one.notes for one in tried)] if len(tried) > 1 else []
+    own = [f"{model.label}: {note}" for model in tried for note in model.notes if note not in common]
+    return [*(f"all models: {note}" for note in common), *own]
 
 
 def _course(run: BenchRun) -> Iterator[str]:

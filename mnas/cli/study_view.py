@@ -21,7 +21,7 @@ def further_columns(result: StudyResult) -> tuple[str, ...]:
     """Return the columns that a study has beside those of every study: other objectives, and several devices."""
     keys = [one.key for one in result.config.sought if one.key not in ("error", "latency")]
     others = [key for key in keys if not key.startswith("latency@")]
-    devices = result.config.devices if result.config.other_devices else ()
+    devices = result.devices if result.config.other_devices else ()
     return (*others, *(f"{spec} ms" for spec in devices))
 
 
@@ -59,11 +59,16 @@ def front_result(result: StudyResult) -> Result:
                 ", ".join(marks),
             ]
         )
-    title = f"{result.study_id} ({result.status})"
+    title = title_of(result)
     if result.foreign_lut:
         title += f", predicted by a FOREIGN table of {result.foreign_lut.device}"
     columns = (*_COLUMNS, *further_columns(result), "mark")
     return Result(columns, rows, study_document(result), title, notes_of(result))
+
+
+def title_of(result: StudyResult) -> str:
+    """Return a study's id and state, and first of all whether its numbers are of a device that is none."""
+    return ("SIMULATED " if result.is_simulated else "") + f"{result.study_id} ({result.status})"
 
 
 def notes_of(result: StudyResult) -> list[str]:
@@ -74,7 +79,7 @@ def notes_of(result: StudyResult) -> list[str]:
         notes.append(f"target {result.goal.target_ms:.4g} ms ({result.goal.target_source}{sure})")
     if result.config.other_devices:
         how = "the worst of" if result.config.combine == "worst" else "the weighted geometric mean of"
-        notes.append(f"latency is {how} {' and '.join(result.config.devices)}")
+        notes.append(f"latency is {how} {' and '.join(result.devices)}")
     if result.seed_noise is not None:
         notes.append(
             f"seed noise of one training: {100 * result.seed_noise:.2f} points of val accuracy; networks that tie "
@@ -87,6 +92,7 @@ def notes_of(result: StudyResult) -> list[str]:
     for session in result.sessions:
         if session["verdict"] != "ok":
             notes.append(f"the measuring session is {session['verdict']}: {'; '.join(session['reasons'])}")
+        notes += session.get("notes", ())
     if any(member.test_errors for member in result.members):
         notes.append("test was read after the choice was made and chose nothing")
     return [*notes, *result.audit_notes, *result.notices]
@@ -99,7 +105,7 @@ def candidates_result(result: StudyResult) -> Result:
         [c.number, c.arch_id[:12], c.generation, c.predicted_ms, c.error, c.reward, c.status, c.reason]
         for c in result.candidates
     ]
-    return Result(columns, rows, study_document(result), result.study_id)
+    return Result(columns, rows, study_document(result), title_of(result), list(result.notices))
 
 
 def study_document(result: StudyResult) -> dict[str, Any]:
@@ -108,8 +114,9 @@ def study_document(result: StudyResult) -> dict[str, Any]:
         "study_id": result.study_id,
         "status": result.status,
         "created_at_utc": result.created_at_utc,
-        "config": result.config.model_dump(),
+        "config": result.config_json(),
         "versions": result.versions,
+        "is_simulated": result.is_simulated,
         "lut_id": result.lut_id,
         "lut_ids": list(result.lut_ids),
         "foreign_lut": result.foreign_lut.to_json() if result.foreign_lut else None,
