@@ -34,6 +34,7 @@ def run(capsys, *words):
     return status, json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_networks_are_trained_on_seeds_and_exported_with_error_bars(networks, tmp_path, capsys):
     words = [networks, *QUICK, "--seeds", "3", "--int8", "--out", tmp_path / "out"]
     status, found = run(capsys, *words)
@@ -64,6 +65,7 @@ def test_networks_are_trained_on_seeds_and_exported_with_error_bars(networks, tm
     capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_result(networks, tmp_path, capsys):
     words = [str(networks / "0-x"), *QUICK, "--epochs", "60", "--seeds", "1"]
     command = [sys.executable, "-m", "mnas", "train", *words, "--out", str(tmp_path / "cut"), "-q"]
