@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,27 @@ def read_curves(store: Store, study_ids: Sequence[str] = ()) -> list[StudyCurve]
         )
     _require_one_subject(curves)
     return _on_one_point(store, curves)
+
+
+def curves_beside(store: Store, study_id: str, most: int = 12) -> list[StudyCurve]:
+    """Return the curve of a study and of the newest finished ones that can be set beside it, its own first.
+
+    Args:
+        store: Open.
+        study_id: The study's id.
+        most: Curves beside its own at most.
+
+    Returns:
+        Nothing as long as the study has no generation.
+    """
+    rows = [dict(row) for row in store.query("SELECT * FROM study ORDER BY rowid DESC")]
+    own = [curve for row in rows if row["study_id"] == study_id and (curve := _curve(store, row)) is not None]
+    if not own:
+        return []
+    finished = (row for row in rows if row["study_id"] != study_id and row["status"] == "finished")
+    curves = (curve for row in finished if (curve := _curve(store, row)) is not None)
+    others = (curve for curve in curves if curve.subject == own[0].subject)
+    return _on_one_point(store, [*own, *islice(others, most)])
 
 
 def _the_one(ids: Sequence[str], asked: str) -> str:

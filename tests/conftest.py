@@ -20,7 +20,7 @@ os.environ["MNAS_ADB"] = "none"
 # Tests train and measure side by side, and none of them tells what the machine's speed is.
 os.environ["MNAS_BUSY"] = "ignore"
 
-pytest_plugins = ["software_phone.fixtures"]
+pytest_plugins = ["software_phone.fixtures", "browser.fixtures"]
 
 _NO_DATA = "MNAS_TEST_DATA is not set: this test did not run"
 _NO_RAY = "ray is not installed: this test did not run; make test-ray runs it"
