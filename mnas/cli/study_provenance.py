@@ -19,20 +19,22 @@ _HASH = 12
 
 def public_result(result: StudyResult) -> StudyResult:
     """Return a study with the phones' serials replaced by what stands for them outside this machine."""
-    from devices.adb.privacy import public_serial
 
     def public(text: str) -> str:
         for serial, name in names.items():
             text = text.replace(serial, name)
         return text
 
+    def serial_of(spec: str) -> str:
+        return spec.removeprefix("adb:").partition("/")[0]
+
     config = result.config
-    phones = [spec for spec in config.devices if spec.startswith("adb:")]
-    serials = [spec.removeprefix("adb:").partition("/")[0] for spec in phones]
-    names = {serial: public_serial(serial) for serial in sorted(serials, key=len, reverse=True)}
+    pairs = zip(config.devices, result.devices, strict=True)
+    phones = {serial_of(spec): serial_of(name) for spec, name in pairs if spec.startswith("adb:")}
+    names = {serial: phones[serial] for serial in sorted(phones, key=len, reverse=True)}
     if not names:
         return result
-    first, *others = map(public, config.devices)
+    first, *others = result.devices
     sessions = tuple({**one, "reasons": [public(reason) for reason in one["reasons"]]} for one in result.sessions)
     return replace(
         result,

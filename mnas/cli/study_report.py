@@ -52,7 +52,7 @@ def study_page(store: Store, result: StudyResult, out: Path) -> str:
         Section("Measuring conditions", condition_parts(store, result)),
         Section("Provenance", provenance_parts(store, result, tables)),
     ]
-    is_simulated = any(table.device.is_simulated for table in tables)
+    is_simulated = result.is_simulated or any(table.device.is_simulated for table in tables)
     return render_page(
         f"Pareto front of {result.config.data} on {' and '.join(result.config.devices)}",
         sections,
