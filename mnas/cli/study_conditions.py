@@ -130,6 +130,7 @@ def _session_pairs(session: Mapping[str, Any]) -> list[tuple[str, Cell]]:
         ("reference networks, raw ms", ", ".join(f"{k} {v:.4g}" for k, v in session["reference_ms"].items())),
         ("their stored nominals, ms", _nominals(session)),
         ("rounds", session["protocol"]["rounds"]),
+        *([("made again", "; ".join(notes))] if (notes := session.get("notes")) else []),
     ]
 
 
