@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
+from latency.marks import TableMarks, stored_marks, texts_of
 from mnas.config import StudyConfig, make_config
 from mnas.errors import StudyError
 from mnas.ids import matching_ids
@@ -129,6 +130,7 @@ class StudyResult:
         lut_ids: The tables of all devices.
         sessions: The measuring sessions of all devices.
         audit_notes: What the newest audit of its space and data says of its ranking, or that there was none.
+        tables: What must be said of the tables of all devices.
     """
 
     study_id: str
@@ -149,6 +151,12 @@ class StudyResult:
     lut_ids: tuple[str, ...] = ()
     sessions: tuple[dict[str, Any], ...] = ()
     audit_notes: tuple[str, ...] = ()
+    tables: tuple[TableMarks, ...] = ()
+
+    @property
+    def lut_marks(self) -> list[str]:
+        """What must be said of its tables with every single result."""
+        return texts_of(self.tables)
 
     def front_json(self) -> dict[str, Any]:
         """Return ``front.json``."""
@@ -158,6 +166,7 @@ class StudyResult:
             "target_ms": self.goal.target_ms if self.goal else None,
             "best_under_target": self.best_under_target,
             "foreign_lut": self.foreign_lut.stamp() if self.foreign_lut else None,
+            "lut_marks": self.lut_marks,
             "notices": list(self.notices),
             "objectives": [objective.key for objective in self.config.sought],
             "devices": list(self.config.devices),
@@ -186,6 +195,7 @@ def load_result(store: Store, study_id: str) -> StudyResult:
     # Studies from before foreign tables were allowed have no word of them.
     foreign = ForeignTable(**lut["foreign"]) if lut and lut.get("foreign") else None
     members = _members(log, candidates, recommended, config, Goal.from_json(goal) if goal else None)
+    lut_ids = tuple(found["lut_id"] for found in _of_devices(log, "lut", config))
     return StudyResult(
         study_id=row["study_id"],
         created_at_utc=row["created_at_utc"],
@@ -202,9 +212,10 @@ def load_result(store: Store, study_id: str) -> StudyResult:
         best_under_target=recommended.get("best_under_target"),
         notices=tuple(value["text"] for value in log.payloads("notice").values()),
         foreign_lut=foreign,
-        lut_ids=tuple(found["lut_id"] for found in _of_devices(log, "lut", config)),
+        lut_ids=lut_ids,
         sessions=tuple(_of_devices(log, "measured", config)),
         audit_notes=_audit_notes(store, log, config, candidates),
+        tables=tuple(stored_marks(store, lut_id) for lut_id in lut_ids),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,8 +131,14 @@ def write_top(result: StudyResult, top: list[TopNetwork], space: SearchSpace, ou
             shutil.copytree(source, target, dirs_exist_ok=True)
         else:
             _write_architecture(result, one, space.decode(genomes[one.arch_id]), target)
-    document = {"schema": "mnas.top/1", "study": result.study_id, "networks": [asdict(one) for one in top]}
-    write_json_atomic(folder / "top.json", document)
+    about = {"schema": "mnas.top/1", "study": result.study_id, **stamps_of(result)}
+    write_json_atomic(folder / "top.json", {**about, "networks": [asdict(one) for one in top]})
+
+
+def stamps_of(result: StudyResult) -> dict[str, Any]:
+    """Return what must be said of the tables behind every latency that is not measured."""
+    foreign = result.foreign_lut
+    return {"lut_marks": result.lut_marks, "foreign_lut": foreign.stamp() if foreign else None}
 
 
 def _write_architecture(result: StudyResult, one: TopNetwork, architecture: Architecture, folder: Path) -> None:
@@ -141,17 +148,25 @@ def _write_architecture(result: StudyResult, one: TopNetwork, architecture: Arch
         "schema": "mnas.architecture-card/1",
         "study": result.study_id,
         **asdict(one),
+        **stamps_of(result),
         "macs": total_macs(layers),
         "params": total_params(layers),
         "weights": None,
     }
+    stamps = [f"by the FOREIGN table of {result.foreign_lut.device}"] if result.foreign_lut else []
+    source = ", ".join(_in_a_cell(text) for text in (one.latency_source, *stamps, *result.lut_marks))
     write_json_atomic(folder / "architecture.json", architecture.to_json())
     write_json_atomic(folder / "card.json", card)
     write_text_atomic(
         folder / "card.md",
         f"# Network {one.arch_id[:12]}\n\nRank {one.rank} of study {result.study_id}, without weights: it was trained "
         f"shortly, to be ranked, and its weights were not kept.\n\n| | |\n|---|---|\n"
-        f"| top-1 on {one.split} | {100 * one.top1:.2f} % |\n| latency | {one.ms:.4f} ms, {one.latency_source} |\n"
+        f"| top-1 on {one.split} | {100 * one.top1:.2f} % |\n| latency | {one.ms:.4f} ms, {source} |\n"
         f"| reward | {one.reward:.4f} |\n| MACs, parameters | {card['macs']:,}, {card['params']:,} |\n\n"
         "`mnas export architecture.json` writes ONNX and TFLite with random weights, good for timing alone.\n",
     )
+
+
+def _in_a_cell(text: str) -> str:
+    """Return a text, such as the name of a file's device, that stays text in a cell of Markdown."""
+    return escape(text, quote=False).replace("|", "\\|")
