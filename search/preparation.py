@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from latency.additivity import stored_additivity
 from latency.coverage import covered_space
 from latency.drift import measure_drift
 from latency.on_device import OnDevice, lut_settings
@@ -81,6 +82,7 @@ def _latency_table(context: StudyContext, number: int) -> LatencyTable:
     context.log.append("lut", {"lut_id": table.lut_id, "foreign": foreign.to_json() if foreign else None}, key)
     _say_where_from(context, table, foreign)
     _say_how_good(context, table, spec)
+    _say_whether_sums_hold(context, table)
     return _completed(context, table)
 
 
@@ -146,6 +148,15 @@ def _say_how_good(context: StudyContext, table: LatencyTable, spec: str) -> None
             f"{text}; begun {table.created_at_utc}. That is poor: build another on a quieter machine with mnas lut "
             f"build --anew --space {_named(context)} --device {spec}, and name it by --lut"
         )
+
+
+def _say_whether_sums_hold(context: StudyContext, table: LatencyTable) -> None:
+    """Record for every reader of the results that the table's device takes other times than sums of its blocks."""
+    found = stored_additivity(context.store, table)
+    if found is not None and found.verdict == "not additive":
+        text = f"latency table {table.lut_id}: {found.sentence()}"
+        context.log.append("notice", {"text": text}, f"not additive{_of_others(context, table)}")
+        context.reporter.warn(text)
 
 
 def _named(context: StudyContext) -> str:

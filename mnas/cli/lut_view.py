@@ -10,6 +10,7 @@ from mnas.cli.number_format import percent
 from mnas.cli.output import Result
 
 if TYPE_CHECKING:
+    from latency.additivity import Additivity
     from latency.coverage import Coverage
     from latency.drift import Drift
     from latency.revalidate import Revalidation
@@ -98,7 +99,9 @@ def consistency_notes(consistency: Mapping[str, Any] | None) -> list[str]:
     return [f"devices: {consistency['verdict']}; against the others: {devices}", *consistency["reasons"]]
 
 
-def entries_result(table: LatencyTable, consistency: Mapping[str, Any] | None) -> Result:
+def entries_result(
+    table: LatencyTable, consistency: Mapping[str, Any] | None, additivity: Additivity | None = None
+) -> Result:
     """Return the entries of a table, and what is to be known of it."""
     from latency.coverage import coverage_of, covered_space
 
@@ -113,6 +116,7 @@ def entries_result(table: LatencyTable, consistency: Mapping[str, Any] | None) -
     notes = [
         coverage_text(coverage, table),
         f"prediction = {table.calibration.formula()}; {error_text(table)}",
+        *([additivity.sentence()] if additivity else []),
         f"verdicts of the entries: {', '.join(f'{count} {name}' for name, count in verdicts.most_common())}",
         f"entries that fall where they should rise: {len(falling) or 'none'}",
         *falling[:5],
@@ -126,6 +130,7 @@ def entries_result(table: LatencyTable, consistency: Mapping[str, Any] | None) -
         "verdicts": dict(verdicts),
         "non_monotone": falling,
         "consistency": consistency,
+        "additivity": additivity.to_json() if additivity else None,
         "entries": [dict(zip(columns, row, strict=True)) for row in rows],
     }
     return Result(columns, rows, document, title_of(table), notes)

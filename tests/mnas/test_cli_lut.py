@@ -73,6 +73,25 @@ def test_a_table_without_validation_is_marked_wherever_it_is_shown(out, capsys):
     assert "UNVALIDATED" in (out / "page.html").read_text(encoding="utf-8").partition("<main>")[0]
 
 
+NARROW = "UPDATE lut_network SET low_ms = 0.999 * measured_ms, high_ms = 1.001 * measured_ms"
+CV_ERROR = "UPDATE lut SET calibration_json = json_set(calibration_json, '$.cv_error', ?)"
+
+
+def test_whether_sums_hold_is_told_wherever_a_table_is_shown(out, capsys):
+    change(out, NARROW)
+    for error, verdict in ((0.001, "additive"), (0.3, "not additive")):
+        change(out, CV_ERROR, error)
+        text = shown(capsys, "lut", "show", "lut1", "--out", out).out
+        document = json.loads(shown(capsys, "lut", "show", "lut1", "--out", out, "--format", "json").out)
+        assert document["additivity"]["verdict"] == verdict
+        assert f"\n{verdict} here" in text and ("latency=measured" in text) == (verdict == "not additive")
+        shown(capsys, "lut", "show", "lut1", "--out", out, "--html", out / "page.html")
+        head, _, body = (out / "page.html").read_text(encoding="utf-8").partition("<main>")
+        assert f"whole networks? {verdict} here" in body and ("Not additive here" in head) == (verdict != "additive")
+    built = shown(capsys, *BUILD, "--out", out).out
+    assert "not additive here" in built, "a table that is there is judged like one that is shown"
+
+
 def test_a_tables_page_is_written_by_build_and_by_show(digits_out, tmp_path, capsys):
     (page,) = (digits_out / "reports").glob("lut1-*.html")
     assert page.read_text(encoding="utf-8").count('class="fig heat"') == 3, "one heat map a resolution"
@@ -83,15 +102,18 @@ def test_a_tables_page_is_written_by_build_and_by_show(digits_out, tmp_path, cap
     assert "name the table" in shown(capsys, "lut", "show", "--out", digits_out, "--html", own, status=2).err
 
 
-def test_showing_a_table_imports_nothing_heavy(digits_out):
+def test_showing_a_table_imports_nothing_heavy(digits_out, out):
     heavy = ("torch", "scipy", "matplotlib", "sklearn", "pymoo", "onnx", "onnxruntime", "jinja2")
     code = (
         "import sys\nfrom mnas.cli import main\nstatus = main(sys.argv[1:])\n"
         f"print('HEAVY', status, *sorted(set({heavy!r}) & set(sys.modules)), file=sys.stderr)"
     )
-    command = [sys.executable, "-c", code, "lut", "show", "lut1", "--out", str(digits_out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines()[-1] == "HEAVY 0"
+    change(out, CV_ERROR, 0.3)
+    change(out, NARROW)
+    for folder in (digits_out, out):  # one that is additive as far as noise allows, and one that is not
+        command = [sys.executable, "-c", code, "lut", "show", "lut1", "--out", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stderr.splitlines()[-1] == "HEAVY 0"
 
 
 def test_validate_exits_3_once_the_device_has_drifted_and_says_how_to_go_on(out, capsys):

@@ -56,6 +56,13 @@ def test_a_table_without_validation_is_marked_on_everything_that_follows(prepare
     assert notices["unvalidated"]["text"] in reporter.warnings
 
 
+def test_a_device_on_which_sums_of_blocks_do_not_hold_is_told_with_what_can_be_done(prepared):
+    reporter, notices = prepared("UPDATE lut SET calibration_json = json_set(calibration_json, '$.cv_error', 0.9)")
+    text = notices["not additive"]["text"]
+    assert "not additive here" in text and "--objectives error,latency=measured" in text
+    assert text in reporter.warnings
+
+
 def test_of_a_sound_table_nothing_is_noted_and_drift_has_been_looked_for(prepared):
     # Stored intervals that are wide: what these tiny networks take on a busy machine is then no drift for sure.
     reporter, notices = prepared("UPDATE lut_network SET low_ms = 0.1 * measured_ms, high_ms = 1.9 * measured_ms")
