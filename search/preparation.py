@@ -139,7 +139,7 @@ def _say_how_good(context: StudyContext, table: LatencyTable, spec: str) -> None
     errors = table.validation.table
     text = (
         f"latency table {table.lut_id}: MAPE {errors.mape:.1%}, Kendall tau {errors.kendall_tau:.2f} "
-        f"on {table.validation.networks} other networks"
+        f"{table.validation.judged_on(table.calibration.networks)}"
     )
     if errors.mape <= _POOR_MAPE:
         context.reporter.line(text)

@@ -118,7 +118,7 @@ def _error_parts(table: LatencyTable, networks: _Rows, space: SearchSpace | None
     columns = ["prediction", "MAPE", "RMSE (ms)", "within 5 %", "within 10 %", "bias", "Kendall tau", "Spearman"]
     caption = (
         f"On {table.validation.networks} other networks; the calibration that is judged, and the baselines, are fitted "
-        "on the calibration networks alone."
+        f"on the calibration networks alone; {table.validation.intervals_text()}."
     )
     return [*parts, Table(columns, rows, formats=_FORMATS, caption=caption, sortable=False)]
 
@@ -159,8 +159,8 @@ def _scatter_figure(networks: _Rows, predicted: _Predicted) -> Figure:
         )
     axes = Axes("predicted (ms)", "measured (ms)", diagonal=True, x_log=True, y_log=True)
     caption = (
-        "Bars are 95 % intervals. No entry was built from these networks. The calibration was judged on the validation "
-        "networks before it was fitted on both."
+        "Bars are 95 % intervals. No entry was built from these networks. The calibration was judged by validation "
+        "networks that it had not been fitted on; the one in use may be fitted on both."
     )
     return Figure(scatter(series, axes, title="Predicted against measured latency"), caption)
 

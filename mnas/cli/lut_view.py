@@ -56,8 +56,8 @@ def error_text(table: LatencyTable) -> str:
     """Return how good a table is, in a few words."""
     if table.validation is None:
         return f"{UNVALIDATED}: do not rely on it"
-    errors, count = table.validation.table, table.validation.networks
-    return f"MAPE {errors.mape:.2%}, bias {errors.bias:+.2%}, tau {errors.kendall_tau:.3f} on {count} other networks"
+    errors, judged_on = table.validation.table, table.validation.judged_on(table.calibration.networks)
+    return f"MAPE {errors.mape:.2%}, bias {errors.bias:+.2%}, tau {errors.kendall_tau:.3f} {judged_on}"
 
 
 def title_of(table: LatencyTable) -> str:
@@ -116,6 +116,7 @@ def entries_result(
     notes = [
         coverage_text(coverage, table),
         f"prediction = {table.calibration.formula()}; {error_text(table)}",
+        *([table.validation.intervals_text()] if table.validation else []),
         *([additivity.sentence()] if additivity else []),
         f"verdicts of the entries: {', '.join(f'{count} {name}' for name, count in verdicts.most_common())}",
         f"entries that fall where they should rise: {len(falling) or 'none'}",
@@ -175,7 +176,10 @@ def validation_result(
         rows.append([label, *(round(value, 4) for value in shares), round(e.kendall_tau, 4), round(e.spearman, 4)])
     all_notes = [
         f"{len(table.entries)} entries; prediction = {table.calibration.formula()}",
-        f"validated on {validation.networks} other networks" if validation else f"{UNVALIDATED}: do not rely on it",
+        f"validated {validation.judged_on(table.calibration.networks)}"
+        if validation
+        else f"{UNVALIDATED}: do not rely on it",
+        *([validation.intervals_text()] if validation else []),
         *(notes or []),
     ]
     document = {
@@ -191,11 +195,8 @@ def validation_result(
 
 def revalidation_result(table: LatencyTable, found: Revalidation, drift: Drift) -> Result:
     """Return what networks that were measured now say of a table, and how far its device has drifted."""
-    covered, count = percent(found.covered), len(found.networks)
-    width = percent(found.relative_width)
     level = sorted(drift.references.items())
     notes = [
-        f"95 % intervals hold {covered} of the {count} measurements; their mean width is {width}",
         f"drift since it was built: {drift.text()}",
         *(
             [f"references now over their nominals then: {', '.join(f'{name} {ratio:.2f}' for name, ratio in level)}"]

@@ -171,6 +171,12 @@ def _search_parts(result: StudyResult) -> list[Part]:
     return [Figure(figure, caption), *lost]
 
 
+_JUDGED = (
+    "No entry was built from these networks. The calibration was judged by validation networks that it had not been "
+    "fitted on; the one in use may be fitted on both."
+)
+
+
 def _table_parts(table: LatencyTable, networks: list[dict[str, Any]]) -> list[Part]:
     series = []
     for purpose, style in (("calibration", "hollow"), ("validation", "points")):
@@ -192,7 +198,7 @@ def _table_parts(table: LatencyTable, networks: list[dict[str, Any]]) -> list[Pa
             f"Table {table.lut_id}: {len(table.entries)} segments of {table.space}; "
             f"prediction = {table.calibration.formula()}."
         ),
-        Figure(figure, "The table was neither built from nor calibrated on the validation networks."),
+        Figure(figure, _JUDGED),
     ]
     if table.validation is None:
         return [*parts, Paragraph("UNVALIDATED: do not rely on these predictions.")]

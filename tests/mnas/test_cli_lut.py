@@ -44,6 +44,9 @@ def test_show_tells_coverage_error_and_verdicts(digits_out, capsys):
     assert document["is_validated"] and document["consistency"] is None
     errors = document["validation"]["table"]
     assert f"MAPE {errors['mape']:.2%}" in text and "UNVALIDATED" not in text
+    fitted, held_out = document["validation"]["fitted"], document["validation"]["networks"]
+    assert text.count(f"on {held_out} other networks, before it was fitted on all {fitted + held_out}") == 2
+    assert f"95 % intervals hold {document['validation']['covered']:.0%} of the {held_out} measurements" in text
 
 
 def test_a_table_that_lacks_entries_says_where(out, capsys):
