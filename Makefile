@@ -6,6 +6,7 @@ OUT ?= mnas-out
 TORCH_INDEX ?=
 DEMO_BUDGET ?= normal
 PYTEST_ARGS ?=
+DOCS ?= build/api
 
 BIN := $(VENV)/bin
 # Byte code is compiled when a module is first imported: most of what lies in the wheels never is.
@@ -13,7 +14,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --con
 EXTRA_INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 DEMO_CONFIG := docs/examples/$(if $(filter small,$(DEMO_BUDGET)),demo-small,demo).toml
 
-.PHONY: venv demo test lint types unit test-full test-ray clean
+.PHONY: venv demo test lint types unit test-full test-ray docs clean
 
 venv: $(VENV)/.installed
 
@@ -60,6 +61,14 @@ $(VENV)-ray/.installed: $(VENV)/.installed-dev
 
 test-ray: $(VENV)-ray/.installed
 	$(VENV)-ray/bin/python -m pytest -n 0 -m ray $(PYTEST_ARGS)
+
+# Pages of the API, made of the docstrings; they are not committed.
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python docs/write_api.py $(DOCS)
 
 clean:
 	rm -rf $(VENV) $(VENV)-ray .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -141,6 +141,9 @@ def _open(entrant: Entrant, model_format: str, folder: Path, shapes: Shapes, is_
         return found
     except MnasError as error:
         return problem_of(error)
+    except MemoryError:
+        code = _TRIAL_CODES["out of memory"]
+        return Problem(code, f"{code}: {entrant.text} takes more memory to be written than there is", _DEVICE_EXIT)
     except OSError as error:
         return Problem("MOD02", f"MOD02: {entrant.text} cannot be read or written: {error}", _USAGE_EXIT)
 
@@ -181,6 +184,7 @@ def _try(opened: OpenedModel, role: Role, device: Device, allow_nan: bool) -> Co
         load_ms=trial.load_ms,
         peak_memory_bytes=trial.peak_memory_bytes,
         problem=_verdict(opened.label, trial, allow_nan),
+        notes=trial.notes,
     )
     return Contender(model, artifact)
 

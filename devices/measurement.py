@@ -96,6 +96,7 @@ class Session:
         protocol: Every setting of the measuring protocol.
         verdict: Of the session as a whole.
         reasons: Why it is not ``ok``.
+        notes: What was thrown away on the way, whatever the verdict.
     """
 
     device_key: str
@@ -110,6 +111,7 @@ class Session:
     reasons: tuple[str, ...] = field(default=())
     conditions_during: tuple[dict[str, Any], ...] = ()
     reference_rounds_ms: dict[str, dict[str, float]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """Return everything but the measurements, as JSON."""

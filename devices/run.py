@@ -114,6 +114,7 @@ class BenchedModel:
         relative: Against the baseline, or else the first model that has a number.
         involuntary_switches: How often the scheduler took the CPU during timed visits; -1 where unknown.
         problem: Why there is no number.
+        notes: What ran otherwise than asked for, e.g. operators that a delegate left to the CPU.
     """
 
     label: str
@@ -131,6 +132,7 @@ class BenchedModel:
     relative: Relative | None = None
     involuntary_switches: int = -1
     problem: Problem | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def latency_ms(self) -> float | None:
@@ -146,7 +148,9 @@ class BenchedModel:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> BenchedModel:
         """Read what `to_json` wrote."""
-        made = {name: value[name] for name in cls.__dataclass_fields__}
+        # Runs of before there were notes have none.
+        made = {name: value[name] for name in cls.__dataclass_fields__ if name != "notes"}
+        made["notes"] = tuple(value.get("notes", ()))
         made["description"] = _read(value["description"], ModelDescription.from_json)
         made["measurement"] = _read(value["measurement"], _measurement)
         made["raw"] = _read(value["raw"], lambda raw: RawRuns(**raw))

@@ -17,7 +17,7 @@ RUNTIME_MODULES = {"ort": ("onnxruntime",), "litert": ("ai_edge_litert", "tflite
 PHONE_RUNNERS = ("tflite", "litert", "ortperf")
 CPU_CLASSES = ("big", "middle", "little")
 DELEGATES = ("xnnpack", "none", "gpu", "nnapi")
-OPTION_KEYS = ("threads", "cpus", "delegate")
+OPTION_KEYS = ("threads", "cpus", "delegate", "partial")
 MAX_THREADS = 256
 _GRAMMAR = "host:RUNTIME[,key=value...] or adb:SERIAL/RUNNER[,key=value...]"
 
@@ -45,6 +45,7 @@ class DeviceSpec:
         delegate: "" for the runtime's default. For phones ``xnnpack``, ``none``, ``gpu``, ``nnapi`` or
             ``external:PATH``. For the host any lower-case name such as ``cpu``, ``xnnpack`` or ``cuda``: which ones
             are there is known to the runtime alone.
+        partial: ``allow``: on a phone, a model of which the delegate takes only parts is measured, too; else "".
 
     Raises:
         ConfigError: ``CFG10``: a field is not one of these.
@@ -56,6 +57,7 @@ class DeviceSpec:
     threads: int = 1
     cpus: str = ""
     delegate: str = ""
+    partial: str = ""
 
     def __post_init__(self) -> None:
         if self.kind == "host":
@@ -72,6 +74,10 @@ class DeviceSpec:
             raise _refuse("no such kind of device", self.kind, f"the form is {_GRAMMAR}", "write it so")
         _check_options(self.threads, self.cpus)
         _check_delegate(self.kind, self.delegate)
+        if self.partial and (self.kind, self.partial) != ("adb", "allow"):
+            raise _refuse(
+                "partial is not allow", self.partial, "only on phones may a delegate take parts", "partial=allow"
+            )
 
     @classmethod
     def parse(cls, text: str) -> DeviceSpec:
@@ -96,6 +102,7 @@ class DeviceSpec:
         options = [f"threads={self.threads}"] if self.threads != 1 else []
         options += [f"cpus={self.cpus}"] if self.cpus else []
         options += [f"delegate={self.delegate}"] if self.delegate else []
+        options += [f"partial={self.partial}"] if self.partial else []
         return ",".join([head, *options])
 
 

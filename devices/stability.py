@@ -134,6 +134,34 @@ def judge_heat(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(reasons)
 
 
+_REJECTED = {
+    "hot": "while the device throttled",
+    "unread": "while it did not tell its heat",
+    "capped": "with a capped clock",
+    "unpinned": "off their cores",
+    "failed": "without a number",
+}
+"""Count in ``rejected_launches`` -> what the launches were."""
+
+
+def tell_repeats(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return what was thrown away and made again in a session, from a device's conditions in order of time.
+
+    Read are the counts of ``rejected_launches`` and its ``waited_s``. None of these launches is in any number; a device
+    that tells none of it has nothing to tell.
+    """
+    told = [one["rejected_launches"] for one in conditions if one.get("rejected_launches")]
+    counts = {name: _growth(told, name) for name in _REJECTED}
+    if not any(counts.values()):
+        return ()
+    kinds = ", ".join(f"{count} {_REJECTED[name]}" for name, count in counts.items() if count)
+    waited_s = _growth(told, "waited_s")
+    wait = f"; {waited_s} s were waited for it to cool down" if waited_s else ""
+    many = sum(counts.values())
+    what = "1 launch was" if many == 1 else f"{many} launches were"
+    return (f"{what} thrown away and made again: {kinds}{wait}",)
+
+
 def _growth(conditions: Sequence[Mapping[str, Any]], name: str) -> int:
     counts = [int(one[name]) for one in conditions if one.get(name) is not None]
     return max(counts[-1] - counts[0], 0) if counts else 0

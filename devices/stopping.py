@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -13,6 +13,8 @@ from mnas.errors import ConfigError
 FEWEST_ROUNDS = 3
 """An interval needs as many."""
 _GROWTH = 1.25
+_NO_END_S = 1e6
+"""Seconds that no session takes: its rounds end it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,33 @@ def default_rule(models: int, kind: str = "host") -> StoppingRule:
     if kind == "adb":
         return StoppingRule(min_rounds=10, budget_s=40.0 + 5.0 * models)
     return StoppingRule(budget_s=10.0 + models)
+
+
+def asked_rule(
+    models: int, kind: str, *, rounds: int | None = None, budget_s: float | None = None, precision: float | None = None
+) -> StoppingRule | None:
+    """Return how long so many models are measured by what was asked for; ``None`` where nothing was.
+
+    Args:
+        models: Baselines included.
+        kind: Of device.
+        rounds: Make so many, however long they take, unless a budget was named as well.
+        budget_s: Seconds of the session.
+        precision: Half-width of every interval as a share of its value that is enough.
+
+    Raises:
+        ConfigError: ``CFG15``: out of range.
+    """
+    if rounds is None and budget_s is None and precision is None:
+        return None
+    given: dict[str, Any] = {}
+    if rounds is not None:
+        given |= {"min_rounds": rounds, "max_rounds": rounds, "is_fixed": True, "budget_s": _NO_END_S}
+    if budget_s is not None:
+        given["budget_s"] = budget_s
+    if precision is not None:
+        given["precision"] = precision
+    return replace(default_rule(models, kind), **given)
 
 
 class Stopping:

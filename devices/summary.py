@@ -14,7 +14,7 @@ from devices.protocol import ProtocolSettings, VisitRecord
 from devices.reference_rounds import reference_rounds_ms
 from devices.references import group_of
 from devices.schedule import model_rounds
-from devices.stability import judge_heat, judge_measurement, judge_references
+from devices.stability import judge_heat, judge_measurement, judge_references, tell_repeats
 from mnas.errors import MeasurementError
 
 
@@ -74,6 +74,7 @@ def summarise(
         protocol=settings.to_json(),
         verdict="throttled" if heat else "drifted" if drift else "ok",
         reasons=heat + drift,
+        notes=tell_repeats([before, after]),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from devices.adb.privacy import public_spec
 from devices.calibration import ready_harness
 from devices.device import Device, DeviceInfo
 from devices.protocol import protocol_for
@@ -75,6 +76,15 @@ def require_device(spec: str, dtype: Dtype = "float32") -> None:
     device = open_device(spec)
     device.close()
     require_writer(device.model_format, dtype)
+
+
+def public_device(spec: str) -> str:
+    """Return a device spec as results may hold it: without the serial of a phone.
+
+    Raises:
+        ConfigError: Not a device spec.
+    """
+    return public_spec(spec)
 
 
 @dataclass(frozen=True, slots=True)

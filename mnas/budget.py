@@ -18,7 +18,7 @@ class Budget:
     Attributes:
         evaluations: Networks whose accuracy is paid for.
         time_s: Seconds of the wall clock that the search uses, over all its sittings.
-        device_s: Seconds of the devices that evaluate, added up over all of them.
+        device_s: Seconds of the processors that train candidates, added up; time of measuring is not among them.
     """
 
     evaluations: int | None = None

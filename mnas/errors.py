@@ -7,7 +7,8 @@
     │   ├── ConfigError       CFGxx    a study file or a flag
     │   ├── ArchitectureError ARCxx    a network that is not one
     │   ├── SpaceError        SPCxx    a search space or a network outside it
-    │   └── ModelError        MODxx    a model that was named: its file, its shapes, its format
+    │   ├── ModelError        MODxx    a model that was named: its file, its shapes, its format
+    │   └── PackageError      PKGxx    an optional package that is not installed
     ├── GateFailedError       exit 3   a latency gate failed
     ├── DeviceError           exit 4   DEVxx: a device or its runtime; ADBxx: a phone or the link to it;
     │   │                              RNRxx: a program that runs models on a phone
@@ -92,6 +93,10 @@ class SpaceError(UsageError):
 
 class ModelError(UsageError):
     """A model that was named cannot be found, read, given its shapes or written in the format that is needed."""
+
+
+class PackageError(UsageError):
+    """What was asked for needs an optional package that is not installed."""
 
 
 class GateFailedError(MnasError):

@@ -12,6 +12,8 @@ MOST_BLOCKS = 4096
 MOST_PARAMS = 10**12
 MOST_FEATURES = 10**12
 """Numbers in the output of one layer."""
+MOST_WRITTEN = 1 << 29
+"""Parameters of a model file, and numbers in one output: ONNX and TFLite count 2 GiB, and floats have 4 bytes."""
 
 
 def require_holdable(layers: Iterable[LayerSpec]) -> None:
@@ -20,18 +22,32 @@ def require_holdable(layers: Iterable[LayerSpec]) -> None:
     Raises:
         ArchitectureError: ``ARC06``: there are too many; the message names the number and the layer.
     """
+    _require(layers, MOST_PARAMS, MOST_FEATURES, "read")
+
+
+def require_writable(layers: Iterable[LayerSpec]) -> None:
+    """Check that a model file can hold the layers, before anything is built of them.
+
+    Raises:
+        ArchitectureError: ``ARC06``: they are too large for one; the message names the number and the layer.
+    """
+    _require(layers, MOST_WRITTEN, MOST_WRITTEN, "written into a model file or trained")
+
+
+def _require(layers: Iterable[LayerSpec], most_params: int, most_features: int, done: str) -> None:
     params = 0
     for layer in layers:
         params += layer.params
-        if params > MOST_PARAMS:
-            raise absurd(f"layer {layer.name}: too many parameters up to here", params, MOST_PARAMS)
+        if params > most_params:
+            raise absurd(f"layer {layer.name}: too many parameters up to here", params, most_params, done)
         channels, height, width = layer.out_shape_chw
-        if channels * height * width > MOST_FEATURES:
-            raise absurd(f"layer {layer.name}: too large an output", channels * height * width, MOST_FEATURES)
+        if channels * height * width > most_features:
+            seen = channels * height * width
+            raise absurd(f"layer {layer.name}: too large an output", seen, most_features, done)
 
 
-def absurd(what: str, seen: int, most: int) -> ArchitectureError:
+def absurd(what: str, seen: int, most: int, done: str = "read") -> ArchitectureError:
     """Return the error of a network that is too large."""
     return ArchitectureError(
-        "ARC06", what, value=f"{seen:.4g}", why=f"at most {most:.4g} are read", fix="make the network smaller"
+        "ARC06", what, value=f"{seen:.4g}", why=f"at most {most:.4g} are {done}", fix="make the network smaller"
     )

@@ -12,12 +12,14 @@ from mnas.archstring import from_text
 from mnas.errors import ArchitectureError
 from mnas.jsonio import shown
 from mnas.layers import layers_of
-from mnas.limits import MOST_BLOCKS, absurd, require_holdable
+from mnas.limits import MOST_BLOCKS, absurd, require_holdable, require_writable
 from mnas.named_networks import NAMED_NETWORKS, named_network
 
 MOST_BYTES = 1 << 23
 _PX, _CLASSES = 224, 1000
 _TEXT_SUFFIXES = (".arch", ".txt")
+SUFFIXES = (".json", *_TEXT_SUFFIXES)
+"""Of files that describe a network, in small letters."""
 
 
 def read_architecture(text_or_path: str | Path, px: int | None = None, classes: int | None = None) -> Architecture:
@@ -37,10 +39,10 @@ def read_architecture(text_or_path: str | Path, px: int | None = None, classes: 
     text = str(text_or_path)
     if isinstance(text_or_path, str) and _is_text_form(text):
         architecture, source = require_buildable(from_text(text)), "a text"
-    elif text not in NAMED_NETWORKS and (suffix := Path(text).suffix.lower()) in (".json", *_TEXT_SUFFIXES):
+    elif text not in NAMED_NETWORKS and (suffix := Path(text).suffix.lower()) in SUFFIXES:
         read = architecture_from_json if suffix == ".json" else _architecture_from_text
         architecture, source = _read_file(Path(text), read), Path(text).name
-    elif text in NAMED_NETWORKS or not _is_there(Path(text)):
+    elif text in NAMED_NETWORKS or not is_there(Path(text)):
         return require_buildable(
             named_network(text, _PX if px is None else px, _CLASSES if classes is None else classes)
         )
@@ -50,12 +52,29 @@ def read_architecture(text_or_path: str | Path, px: int | None = None, classes: 
     return architecture
 
 
+def read_writable(text_or_path: str | Path, px: int | None = None, classes: int | None = None) -> Architecture:
+    """Return the architecture that is meant, for whoever writes or trains it; arguments as for `read_architecture`.
+
+    Raises:
+        ArchitectureError: As `read_architecture`; ``ARC06`` also where no model file could hold the network.
+    """
+    architecture = read_architecture(text_or_path, px, classes)
+    require_writable(layers_of(architecture))
+    return architecture
+
+
+def is_architecture_file(path: Path) -> bool:
+    """Whether a path is that of a description of a network, by its name."""
+    return path.suffix.lower() in SUFFIXES
+
+
 def _is_text_form(text: str) -> bool:
     """Whether a string is the text form, not a name or a path; it has several parts, whatever else is wrong."""
     return "\n" in text or ";" in text or text.split(maxsplit=1)[:1] == ["input"]
 
 
-def _is_there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
+    """Whether something has this path; what is longer than a name may be, or holds a zero, has not."""
     try:
         return path.exists()
     except (OSError, ValueError):

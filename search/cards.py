@@ -40,7 +40,7 @@ def make_card(
             "lut_marks": result.lut_marks,
             "foreign_lut": result.foreign_lut.stamp() if result.foreign_lut else None,
             "dtype": table.dtype,
-            "device_ms": dict(zip(result.config.devices, member.device_ms, strict=True)),
+            "device_ms": dict(zip(result.devices, member.device_ms, strict=True)),
         },
         "accuracy": _accuracy(member),
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},

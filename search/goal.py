@@ -17,6 +17,7 @@ from mnas.space import SearchSpace
 from search.combination import Combination
 from search.constraint import LatencyConstraint
 from search.outlook import Outlook
+from search.reach import least_on_all
 
 _MEDIAN_OF = 200
 _BISECTIONS = 60
@@ -30,7 +31,7 @@ class Goal:
         target_ms: T of the reward, and the mark on the front.
         target_source: ``asked``, or ``median`` of uniform draws of the space.
         least_ms: Least latency that a network of the space can have, by the table. With several devices no network is
-            below it, and perhaps none reaches it.
+            below it, and perhaps none reaches it; a target is held against `search.reach.least_on_all`.
         greatest_ms: Greatest, likewise.
         reference_point: Of the hypervolume, each objective as something to minimise, in their order: chance level for
             the error, ``greatest_ms`` for the latency, the most (or the fewest, negated) of what is counted.
@@ -139,8 +140,11 @@ def _worst(outlook: Outlook, objective: Objective, slowest: Sequence[LatencyEsti
 
 
 def _require_reach(outlook: Outlook, fastest: Sequence[LatencyEstimate], target_ms: float, confidence: float) -> None:
-    """Refuse a target that no network meets; of several devices each is given its own fastest network."""
-    least = outlook.combined(fastest)
+    """Refuse a target that no network meets; with a confidence each device is given its own fastest network."""
+    least = told = outlook.combined(fastest)
+    if len(outlook.tables) > 1 and not confidence:
+        reach = least_on_all(outlook)
+        least, told = reach.certain_ms, reach.found_ms
     if confidence:
         LatencyConstraint(target_ms, confidence)
         ms, sd = (np.asarray([values]) for values in ([e.ms for e in fastest], [e.sd_ms for e in fastest]))
@@ -152,6 +156,7 @@ def _require_reach(outlook: Outlook, fastest: Sequence[LatencyEstimate], target_
             is_met = outlook.combination.probability_within(ms, sd, middle)[0] >= confidence
             low, high = (low, middle) if is_met else (middle, high)
         least = high if outlook.combination.probability_within(ms, sd, target_ms)[0] < confidence else target_ms
+        told = least
     if target_ms >= least:
         return
     devices = " and ".join(table.device.device_id for table in outlook.tables)
@@ -161,6 +166,6 @@ def _require_reach(outlook: Outlook, fastest: Sequence[LatencyEstimate], target_
         "CFG05",
         f"no network of the space meets the latency target{certainty}",
         value=f"{target_ms:g} ms",
-        why=f"the fastest one of {outlook.space.name} takes {least:.4g} ms{certainty} on {devices} by table {tables}",
-        fix=f"ask for at least {least:.4g} ms, or search a space with smaller networks",
+        why=f"the fastest one of {outlook.space.name} takes {told:.4g} ms{certainty} on {devices} by table {tables}",
+        fix=f"ask for at least {told:.4g} ms, or search a space with smaller networks",
     )

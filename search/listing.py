@@ -10,6 +10,7 @@ from typing import Any, Literal
 from mnas.liveness import is_alive
 from mnas.store import Store
 from search.driver import STOPPED
+from search.simulated import is_simulated
 from search.stopping import OVER
 
 State = Literal["running", "interrupted", "finished", "refused"]
@@ -33,6 +34,7 @@ class StudyLine:
         front: Members of the front after the last generation.
         hypervolume: Likewise.
         why: Why it stopped, or was refused; "" where nothing is to be said.
+        is_simulated: Whether any latency in it is of a device that is none.
     """
 
     study_id: str
@@ -47,6 +49,7 @@ class StudyLine:
     front: int | None
     hypervolume: float | None
     why: str
+    is_simulated: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON."""
@@ -95,6 +98,7 @@ def study_lines(store: Store) -> list[StudyLine]:
                 front=last.get("front"),
                 hypervolume=last.get("hypervolume"),
                 why=_why(store, row["study_id"], state),
+                is_simulated=is_simulated(store, row["study_id"]),
             )
         )
     return found

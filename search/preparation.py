@@ -5,7 +5,7 @@ from __future__ import annotations
 from latency.additivity import stored_additivity
 from latency.coverage import covered_space
 from latency.drift import measure_drift
-from latency.on_device import OnDevice, lut_settings
+from latency.on_device import OnDevice, lut_settings, public_device
 from latency.plan import LutPlan
 from latency.table import LatencyTable, load_table
 from mnas.errors import ConfigError, DataError, LutError
@@ -79,7 +79,11 @@ def _latency_table(context: StudyContext, number: int) -> LatencyTable:
             table = device.build_table(plan, context.reporter.progress)
         if is_old:
             _look_for_drift(context, device, table)
-    context.log.append("lut", {"lut_id": table.lut_id, "foreign": foreign.to_json() if foreign else None}, key)
+        is_simulated = table.device.is_simulated or device.info.is_simulated
+    stamp = foreign.to_json() if foreign else None
+    context.log.append("lut", {"lut_id": table.lut_id, "foreign": stamp, "is_simulated": is_simulated}, key)
+    if is_simulated:
+        _say_simulated(context, table, spec)
     _say_where_from(context, table, foreign)
     _say_how_good(context, table, spec)
     _say_whether_sums_hold(context, table)
@@ -113,6 +117,16 @@ def _look_for_drift(context: StudyContext, device: OnDevice, table: LatencyTable
         context.reporter.warn(text)
     else:
         context.reporter.line(f"latency table {drift.text()}")
+
+
+def _say_simulated(context: StudyContext, table: LatencyTable, spec: str) -> None:
+    """Record for every reader of the results that their latencies are of no real device."""
+    text = (
+        f"SIMULATED: no real device is behind {public_device(spec)}, or behind latency table {table.lut_id}; "
+        "every latency, and so the choice of networks, is of this machine's making"
+    )
+    context.log.append("notice", {"text": text}, f"simulated{_of_others(context, table)}")
+    context.reporter.warn(text)
 
 
 def _say_where_from(context: StudyContext, table: LatencyTable, foreign: ForeignTable | None) -> None:

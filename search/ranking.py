@@ -90,11 +90,15 @@ class Ranking:
             beta=config.beta,
         )
         algorithm = open_algorithm(config.algorithm, setting)
+        if first := warm_genomes(self._context):
+            algorithm = WarmStarted(algorithm, first, config.population)
         if goal.confidence:
             constraint = LatencyConstraint(goal.target_ms, goal.confidence)
+            if first and (left_out := int((~constraint.is_met(self._outlook, first)).sum())):
+                text = f"left out {left_out} networks to begin with, which do not keep to the target so surely"
+                self._context.reporter.warn(text)
             algorithm = FeasibleSearch(algorithm, lambda genomes: constraint.is_met(self._outlook, genomes))
-        first = warm_genomes(self._context)
-        return WarmStarted(algorithm, first, config.population) if first else algorithm
+        return algorithm
 
     def run(self) -> list[Candidate]:
         """Return every candidate in ask order, evaluating those that are not known yet."""
@@ -114,7 +118,7 @@ class Ranking:
             generation += 1
         self._context.reporter.line(f"search over: {why}")
         stopping.over(len(candidates), why)
-        _require_some(candidates)
+        _require_some(candidates, self._goal.confidence)
         return candidates
 
     def _generation(self, genomes: Sequence[Genome], generation: int, first: int) -> list[Candidate]:
@@ -280,7 +284,15 @@ def _source_of(estimates: Sequence[LatencyEstimate]) -> str:
     return "predicted" if "predicted" in sources else sources[0]
 
 
-def _require_some(candidates: Sequence[Candidate]) -> None:
+def _require_some(candidates: Sequence[Candidate], confidence: float) -> None:
+    if not candidates and confidence:
+        raise StudyError(
+            "STU03",
+            "no network was found that keeps to the target",
+            value=f"with a probability of {confidence:g}",
+            why="each device's own fastest network does, but perhaps no network does on all of them",
+            fix="raise --target-ms, or lower --confidence",
+        )
     if not any(candidate.status == "done" for candidate in candidates):
         raise StudyError(
             "STU03",

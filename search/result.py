@@ -9,18 +9,21 @@ from statistics import fmean
 from typing import Any
 
 from latency.marks import TableMarks, stored_marks, texts_of
+from latency.on_device import public_device
 from mnas.config import StudyConfig, make_config
 from mnas.errors import StudyError
 from mnas.ids import matching_ids
 from mnas.store import Store
 from search.accuracy.audit_log import latest_verdict
 from search.accuracy.audit_notes import notes_for_search
+from search.accuracy.shipped_audits import shipped_verdict
 from search.candidate import Candidate, ObjectiveValue
 from search.events import EventLog, device_key
 from search.final_values import MeasuredFinalists
 from search.foreign import ForeignTable
 from search.goal import Goal
 from search.reward import mnasnet_reward
+from search.simulated import is_simulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,9 @@ class StudyResult:
         foreign_lut: Its table where that is of another device.
         lut_ids: The tables of all devices.
         sessions: The measuring sessions of all devices.
-        audit_notes: What the newest audit of its space and data says of its ranking, or that there was none.
+        audit_notes: What the newest audit of its space and data says of its ranking, else one that comes with the tool,
+            or that there was none.
+        is_simulated: Whether any latency in it is of a device that is none.
         tables: What must be said of the tables of all devices.
     """
 
@@ -151,7 +156,18 @@ class StudyResult:
     lut_ids: tuple[str, ...] = ()
     sessions: tuple[dict[str, Any], ...] = ()
     audit_notes: tuple[str, ...] = ()
+    is_simulated: bool = False
     tables: tuple[TableMarks, ...] = ()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Its device specs as they may go out: without serials, in the order of the configuration."""
+        return tuple(map(public_device, self.config.devices))
+
+    def config_json(self) -> dict[str, Any]:
+        """Return the configuration as it may go out; with it the study can be begun again."""
+        first, *others = self.devices
+        return {**self.config.model_dump(), "device": first, "other_devices": tuple(others)}
 
     @property
     def lut_marks(self) -> list[str]:
@@ -169,7 +185,8 @@ class StudyResult:
             "lut_marks": self.lut_marks,
             "notices": list(self.notices),
             "objectives": [objective.key for objective in self.config.sought],
-            "devices": list(self.config.devices),
+            "devices": list(self.devices),
+            "is_simulated": self.is_simulated,
             "combine": self.config.combine if self.config.other_devices else None,
             "dtype": self.config.dtype,
             "confidence": self.config.confidence or None,
@@ -216,6 +233,7 @@ def load_result(store: Store, study_id: str) -> StudyResult:
         sessions=tuple(_of_devices(log, "measured", config)),
         audit_notes=_audit_notes(store, log, config, candidates),
         tables=tuple(stored_marks(store, lut_id) for lut_id in lut_ids),
+        is_simulated=is_simulated(store, row["study_id"]),
     )
 
 
@@ -224,9 +242,9 @@ def _audit_notes(
 ) -> tuple[str, ...]:
     fingerprint = (log.payload("data") or {}).get("fingerprint", "")
     sources = {candidate.accuracy_source for candidate in candidates}
-    return tuple(
-        notes_for_search(latest_verdict(store, config.space, config.preset, fingerprint), config.accuracy, sources)
-    )
+    asked = (config.space, config.preset, fingerprint)
+    verdict = latest_verdict(store, *asked) or shipped_verdict(*asked)
+    return tuple(notes_for_search(verdict, config.accuracy, sources))
 
 
 def require_search(row: Mapping[str, Any]) -> None:

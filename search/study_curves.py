@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,11 @@ from search.pareto import hypervolume
 _NOT_OF_THE_METHOD = ("schema_version", "seed", "budget", "patience", "table", "lut", "data_dir")
 """Keys that do not make another method: those of the length, of the place of files, and the seed."""
 _SAME_TABLE = ("table_sha256", "objectives", "genes", "reference_point")
-_SAME_SEARCH = ("space", "preset", "data", "training", "device", "other_devices", "objectives", "dtype")
+_SAME_SEARCH = (
+    *("space", "preset", "data", "training", "device", "other_devices", "objectives", "dtype", "combine", "weights"),
+    *("accuracy", "accuracy_cmd", "proxy_preset", "proxy_epochs", "proxy_fraction", "proxy_resolution", "proxy_width"),
+)
+"""Errors of two estimators, and latencies combined otherwise, are not of one scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,27 @@ def read_curves(store: Store, study_ids: Sequence[str] = ()) -> list[StudyCurve]
     return _on_one_point(store, curves)
 
 
+def curves_beside(store: Store, study_id: str, most: int = 12) -> list[StudyCurve]:
+    """Return the curve of a study and of the newest finished ones that can be set beside it, its own first.
+
+    Args:
+        store: Open.
+        study_id: The study's id.
+        most: Curves beside its own at most.
+
+    Returns:
+        Nothing as long as the study has no generation.
+    """
+    rows = [dict(row) for row in store.query("SELECT * FROM study ORDER BY rowid DESC")]
+    own = [curve for row in rows if row["study_id"] == study_id and (curve := _curve(store, row)) is not None]
+    if not own:
+        return []
+    finished = (row for row in rows if row["study_id"] != study_id and row["status"] == "finished")
+    curves = (curve for row in finished if (curve := _curve(store, row)) is not None)
+    others = (curve for curve in curves if curve.subject == own[0].subject)
+    return _on_one_point(store, [*own, *islice(others, most)])
+
+
 def _the_one(ids: Sequence[str], asked: str) -> str:
     found = matching_ids(ids, asked)
     if len(found) != 1:
@@ -128,7 +154,7 @@ def _require_one_subject(curves: Sequence[StudyCurve]) -> None:
                 "STU08",
                 "these studies cannot be compared",
                 value=f"{first.study_id}: {first.subject}; {other.study_id}: {other.subject}",
-                why="their hypervolumes are of different networks, objectives, data or devices",
+                why="their hypervolumes are of different networks, objectives, data, devices or estimates of accuracy",
                 fix="compare studies of one table, or of one space, data set and device",
             )
 

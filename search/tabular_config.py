@@ -37,6 +37,13 @@ class TabularConfig(BaseModel):
 
     _budget = field_validator("budget", mode="before")(budget_key)
 
+    @field_validator("budget")
+    @classmethod
+    def _no_device_time(cls, value: int | str) -> int | str:
+        if parse_budget(value).device_s is not None:
+            raise ValueError("a table of networks takes no time of a device: give evaluations or time")
+        return value
+
     @property
     def limits(self) -> Budget:
         """The budget, read."""

@@ -14,6 +14,7 @@ from mnas.errors import StudyError
 from mnas.jsonio import write_json_atomic, write_text_atomic
 from mnas.layers import layers_of
 from mnas.space import SearchSpace
+from search.candidate import Candidate
 from search.result import StudyResult
 
 By = Literal["reward", "accuracy"]
@@ -100,14 +101,20 @@ def _others(result: StudyResult, target: float) -> list[TopNetwork]:
             reward=one.reward,
             top1=1 - one.error,
             split="rank-val",
-            ms=one.predicted_ms,
-            latency_source=one.latency_source,
-            is_within_target=one.predicted_ms <= target,
+            ms=one.latency_ms,
+            latency_source=_source_of(one),
+            is_within_target=one.latency_ms <= target,
             export=None,
         )
         for one in result.candidates
         if one.arch_id not in judged and one.reward is not None and one.error is not None
     ]
+
+
+def _source_of(candidate: Candidate) -> str:
+    """Return where the latency that counted came from: measured in the search, or as it was predicted."""
+    own = next((value.source for value in candidate.values if value.key == "latency"), "")
+    return own or candidate.latency_source
 
 
 def write_top(result: StudyResult, top: list[TopNetwork], space: SearchSpace, out: Path, folder: Path) -> None:
@@ -136,14 +143,22 @@ def write_top(result: StudyResult, top: list[TopNetwork], space: SearchSpace, ou
 
 
 def stamps_of(result: StudyResult) -> dict[str, Any]:
-    """Return what must be said of the tables behind every latency that is not measured."""
-    foreign = result.foreign_lut
-    return {"lut_marks": result.lut_marks, "foreign_lut": foreign.stamp() if foreign else None}
+    """Return what must be said of the devices and tables behind the latencies."""
+    foreign = result.foreign_lut.stamp() if result.foreign_lut else None
+    return {"is_simulated": result.is_simulated, "lut_marks": result.lut_marks, "foreign_lut": foreign}
+
+
+def _source_text(result: StudyResult, one: TopNetwork) -> str:
+    """Return where a latency comes from, with all that must be said of it, for a cell of Markdown."""
+    words = [one.latency_source, *(["SIMULATED"] if result.is_simulated else [])]
+    words += [f"by the FOREIGN table of {result.foreign_lut.device}"] if result.foreign_lut else []
+    words += [mark for mark in result.lut_marks if mark not in words]
+    return ", ".join(escape(text, quote=False).replace("|", "\\|") for text in words)
 
 
 def _write_architecture(result: StudyResult, one: TopNetwork, architecture: Architecture, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    layers = layers_of(architecture)
+    layers, source = layers_of(architecture), _source_text(result, one)
     card: dict[str, Any] = {
         "schema": "mnas.architecture-card/1",
         "study": result.study_id,
@@ -153,8 +168,6 @@ def _write_architecture(result: StudyResult, one: TopNetwork, architecture: Arch
         "params": total_params(layers),
         "weights": None,
     }
-    stamps = [f"by the FOREIGN table of {result.foreign_lut.device}"] if result.foreign_lut else []
-    source = ", ".join(_in_a_cell(text) for text in (one.latency_source, *stamps, *result.lut_marks))
     write_json_atomic(folder / "architecture.json", architecture.to_json())
     write_json_atomic(folder / "card.json", card)
     write_text_atomic(
@@ -165,8 +178,3 @@ def _write_architecture(result: StudyResult, one: TopNetwork, architecture: Arch
         f"| reward | {one.reward:.4f} |\n| MACs, parameters | {card['macs']:,}, {card['params']:,} |\n\n"
         "`mnas export architecture.json` writes ONNX and TFLite with random weights, good for timing alone.\n",
     )
-
-
-def _in_a_cell(text: str) -> str:
-    """Return a text, such as the name of a file's device, that stays text in a cell of Markdown."""
-    return escape(text, quote=False).replace("|", "\\|")

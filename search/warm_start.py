@@ -13,7 +13,7 @@ import numpy as np
 from mnas.architecture import Architecture
 from mnas.errors import ArchitectureError, ConfigError, MnasError, SpaceError, StudyError
 from mnas.named_networks import NAMED_NETWORKS
-from mnas.reading import architecture_from_json, read_architecture
+from mnas.reading import architecture_from_json, is_there, read_architecture
 from mnas.space import Genome
 from mnas.spaces.staged import StagedSpace
 from search.context import StudyContext
@@ -93,7 +93,7 @@ def _proposed(context: StudyContext, source: str) -> Iterator[_Proposed]:
     try:
         if source in NAMED_NETWORKS:
             yield _Proposed(source, _named(context, source))
-        elif Path(source).suffix == ".json" and _is_front(Path(source)):
+        elif Path(source).suffix.lower() == ".json" and _is_front(Path(source)):
             yield from _front(Path(source))
         elif source.startswith("study") and not Path(source).suffix:
             yield from _study(context, source)
@@ -113,12 +113,17 @@ def _named(context: StudyContext, name: str) -> tuple[Architecture, ...]:
 
 
 def _is_front(path: Path) -> bool:
-    value = json.loads(path.read_text(encoding="utf-8"))
+    if not is_there(path) or not path.is_file():  # a pipe would keep the reader waiting; the reader tells of it
+        return False
+    try:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError):
+        return False
     return isinstance(value, dict) and value.get("schema") == _FRONT_SCHEMA
 
 
 def _front(path: Path) -> Iterator[_Proposed]:
-    for member in json.loads(path.read_text(encoding="utf-8"))["members"]:
+    for member in json.loads(path.read_text(encoding="utf-8-sig"))["members"]:
         if member["export"] is not None:
             text = (path.parent / member["export"] / "architecture.json").read_text(encoding="utf-8")
             yield _Proposed(member["arch_id"][:12], (architecture_from_json(text),))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,10 +20,11 @@ os.environ["MNAS_ADB"] = "none"
 # Tests train and measure side by side, and none of them tells what the machine's speed is.
 os.environ["MNAS_BUSY"] = "ignore"
 
-pytest_plugins = ["software_phone.fixtures"]
+pytest_plugins = ["software_phone.fixtures", "browser.fixtures"]
 
 _NO_DATA = "MNAS_TEST_DATA is not set: this test did not run"
 _NO_RAY = "ray is not installed: this test did not run; make test-ray runs it"
+_NO_PACKAGE = "an optional package is not installed: this test did not run"
 
 # The same examples on every run and machine; `HYPOTHESIS_PROFILE=explore` looks for new ones.
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -41,6 +45,18 @@ def test_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture
+def optional_package() -> Callable[[str], ModuleType]:
+    """Return a function that imports a module of an optional package; without it the test is skipped aloud."""
+
+    def take(name: str) -> ModuleType:
+        if find_spec(name.partition(".")[0]) is None:
+            pytest.skip(f"{_NO_PACKAGE} ({name})")
+        return import_module(name)
+
+    return take
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs Ray where there is none."""
     if find_spec("ray") is None:
@@ -51,7 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the tests that were skipped for want of something, which ``-q`` would pass over."""
-    for reason in (_NO_DATA, _NO_RAY):
+    for reason in (_NO_DATA, _NO_RAY, _NO_PACKAGE):
         skipped = [report for report in terminalreporter.getreports("skipped") if reason in str(report.longrepr)]
         if skipped:
             terminalreporter.write_line(f"WARNING: {len(skipped)} tests did not run: {reason}", yellow=True, bold=True)

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ("mnas", "devices", "latency", "search")
-"""Each may import those before it; mnas.cli may import all of them."""
+"""Each may import those before it; mnas.cli and mnas.api may import all of them."""
 FILES = sorted(path for package in LAYERS for path in (ROOT / package).rglob("*.py"))
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 40
 
@@ -20,6 +20,10 @@ def name_of(path):
 
 
 MODULES = {name_of(path): path for path in FILES}
+
+
+def is_api(module):
+    return module.split(".")[:2] == ["mnas", "api"]
 
 
 def tree_of(module):
@@ -44,12 +48,14 @@ def imports_of(tree):
 
 
 def forbidden(module, tree):
-    """The imports of a module that go upward, or into the command line."""
+    """The imports of a module that go upward, or into the command line or the API, which stand beside each other."""
     found = {imported for imported in imports_of(tree) if imported.split(".")[0] in LAYERS}
     if is_cli(module):
-        return []
+        return sorted(one for one in found if is_api(one))
+    if is_api(module):
+        return sorted(one for one in found if is_cli(one))
     own = LAYERS.index(module.split(".")[0])
-    bad = [one for one in found if LAYERS.index(one.split(".")[0]) > own or is_cli(one)]
+    bad = [one for one in found if LAYERS.index(one.split(".")[0]) > own or is_cli(one) or is_api(one)]
     # A search sees devices through latency alone.
     bad += [one for one in found if one.startswith("devices")] if module.startswith("search.") else []
     return sorted(bad)
@@ -105,11 +111,19 @@ def test_house_rules(module):
         ("search.study", "from devices.harness import Harness"),
         ("search.study", "from devices.testing import SimulatedDevice"),
         ("search.testing", "from devices.harness import Harness"),
+        ("search.study", "from mnas.api import Study"),
+        ("devices.bench", "import mnas.api.bench"),
     ],
 )
 def test_the_check_of_imports_can_fail(module, code):
     assert forbidden(module, ast.parse(code))
-    assert forbidden("mnas.cli.lut", ast.parse(code)) == []
+    allowed = "mnas.cli.lut" if "mnas.api" not in code else "mnas.api.table"
+    assert forbidden(allowed, ast.parse(code)) == []
+
+
+def test_the_command_line_and_the_api_do_not_know_each_other():
+    assert forbidden("mnas.cli.lut", ast.parse("from mnas.api import LatencyTable")) != []
+    assert forbidden("mnas.api.table", ast.parse("from mnas.cli.output import Result")) != []
 
 
 def test_the_check_of_rules_can_fail():
@@ -122,7 +136,7 @@ def test_the_check_of_rules_can_fail():
 
 def test_every_package_is_found():
     assert {module.split(".")[0] for module in MODULES} == set(LAYERS)
-    assert {"mnas.cli.search", "devices.harness", "latency.builder", "search.study"} <= set(MODULES)
+    assert {"mnas.cli.search", "mnas.api.study", "devices.harness", "latency.builder", "search.study"} <= set(MODULES)
 
 
 HEAVY = ("torch", "scipy", "matplotlib", "sklearn", "pymoo", "onnx", "onnxruntime", "jinja2")

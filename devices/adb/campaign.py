@@ -14,6 +14,7 @@ from devices.adb.held import HeldPhone
 from devices.adb.intake import Intake, Job, Launched, is_heat_told, is_throttling
 from devices.adb.link import WORK_DIR
 from devices.adb.pinning import watch_of
+from devices.adb.repeats import Doubtful, Sequel
 from devices.adb.runner_place import RunnerPlace
 from devices.adb.states import PhoneState
 from mnas.errors import DeviceError
@@ -49,25 +50,37 @@ class Campaign:
         self._must_cool = heat.is_hot(phone.facts.thermal) or phone.is_capped
         self._restarts: dict[int, int] = {}
         self._losses: dict[int, int] = {}
+        self._doubtful = Doubtful(runner.dialect)
         self.lowest_khz: int | None = None
 
     def run(self, jobs: Sequence[Job], *, file_limit_bytes: int = FILE_LIMIT_BYTES) -> Generator[Launched, None, None]:
-        """Make launches and yield each once, in order, as soon as it counts.
+        """Make launches and yield each once, in order, as soon as it counts; one that fails is made up to twice again.
 
         Raises:
             DeviceError: ``ADB62`` the phone stays away, ``ADB64`` the cores cannot be had, ``ADB65`` the script cannot
                 run there, ``ADB66`` it is killed again and again; what the link and the phone raise.
         """
-        queue = deque(jobs)
-        self._restarts.clear()
-        self._losses.clear()
+        sequel = Sequel(jobs, self._doubtful)
         try:
-            while queue:
-                if self._must_cool:
-                    self._cool()
-                yield from self._attempt(queue, file_limit_bytes)
+            while turn := deque(sequel.next_jobs()):
+                for launched in self._turn(turn, file_limit_bytes):
+                    known = sequel.repeated
+                    yield from sequel.take(launched)
+                    self._heat.note_failed(sequel.repeated - known)
+        except DeviceError:
+            yield from sequel.rest()
+            raise
         finally:
             self._phone.tell(PhoneState.STAGED, "between two batches")
+
+    def _turn(self, queue: deque[Job], file_limit_bytes: int) -> Iterator[Launched]:
+        """Make launches, batch by batch, until each counts."""
+        self._restarts.clear()
+        self._losses.clear()
+        while queue:
+            if self._must_cool:
+                self._cool()
+            yield from self._attempt(queue, file_limit_bytes)
 
     def _cool(self) -> None:
         self._phone.tell(PhoneState.COOLING, "cooling down")
@@ -88,7 +101,8 @@ class Campaign:
                     while held:
                         yield held.pop(0)
             lost = stream.why_lost
-            self._phone.tell(PhoneState.COLLECTING, "ending a batch")
+            if not lost:
+                self._phone.tell(PhoneState.COLLECTING, "ending a batch")
         except PhoneLost as error:
             lost = str(error)
         finally:

@@ -144,7 +144,7 @@ class _Turns:
     ) -> None:
         self._phone, self._spec = phone, spec
         self._dialect = dialect_of(spec.runtime)
-        runner = library.find(spec.runtime, phone.facts.abis, phone.interpreters)
+        runner = library.find(spec.runtime, phone.facts.abis, phone.facts.interpreters)
         self._place = place_runner(phone.link, runner, self._dialect)
         cache = ModelCache(phone, self._dialect.model_format)
         for error in cache.load([model]).values():

@@ -192,7 +192,7 @@ def _heat(before: Mapping[str, Any], after: Mapping[str, Any]) -> Check:
         return f"status {conditions.get('thermal_status', '?')}, {heat}"
 
     lost = after["rejected_launches"]
-    thrown = {name: lost[name] for name in ("hot", "capped", "unpinned") if lost[name]}
+    thrown = {name: lost[name] for name in ("hot", "unread", "capped", "unpinned", "failed") if lost[name]}
     words = ", ".join(f"{count} {name}" for name, count in thrown.items())
     found = f"before {told(before)}; after {told(after)}; thrown away and made again: {words or 'none'}"
     if lost["kept_hot"]:

@@ -108,7 +108,7 @@ def check_settings(link: AdbLink, facts: PhoneFacts, folder: Path | None) -> Ite
         words = f"'{one.name}' was left changed by a run that died; now {one.now or one.old}"
         yield Check("left from before", words, *judged(one.is_done, one.note))
     try:
-        made = controls.apply(DEFAULT_CONTROLS, is_root=facts.root)
+        made = controls.apply(DEFAULT_CONTROLS)
     finally:
         back = {one.name: one for one in controls.restore()}
     for one in made:

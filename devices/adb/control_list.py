@@ -19,7 +19,6 @@ class Control:
         pattern: Values that can be true and can be put back; anything else counts as not readable.
         holds: Whether a value that was read is as good as the wanted one.
         resting: The value to put back where the phone does not tell it.
-        needs_root: Only root's shell can set it.
     """
 
     name: str
@@ -29,7 +28,6 @@ class Control:
     pattern: str
     holds: Callable[[str], bool]
     resting: str = ""
-    needs_root: bool = False
 
     def is_value(self, text: str) -> bool:
         """Whether a text is a value of this setting rather than a complaint."""
@@ -64,39 +62,6 @@ FIXED_PERFORMANCE = Control(
 is all that there is, and an old Android complains with exit status 0.
 """
 
-_SCREEN_READ = """s=$(dumpsys power 2>/dev/null)
-case $s in (*'Display Power: state=ON'*) echo on;; (*'Display Power: state='*) echo off;;
-(*mWakefulness=Awake*) echo on;; (*mWakefulness=*) echo off;; esac"""
-_SCREEN_WRITE = """case $1 in on) k=224;; *) k=223;; esac
-input keyevent $k 2>&1 || exit 1
-for i in 1 2 3 4 5 6 7 8; do [ "$(@READ)" = "$1" ] && exit 0; sleep 0.25; done""".replace("@READ", _SCREEN_READ)
-
-SCREEN_ON = Control("screen", "on", _SCREEN_READ, _SCREEN_WRITE, r"on|off", lambda value: value == "on")
-"""Wakes the phone."""
-
-SCREEN_OFF = Control("screen", "off", _SCREEN_READ, _SCREEN_WRITE, r"on|off", lambda value: value == "off")
-"""Puts the phone to sleep: some phones then move everything to the little cores."""
-
-PERFORMANCE_GOVERNOR = Control(
-    name="governor",
-    wanted="performance",
-    read="""for d in @ROOT/sys/devices/system/cpu/cpu[0-9]*; do
-  [ -r "$d/cpufreq/scaling_governor" ] && echo "${d##*/}=$(cat "$d/cpufreq/scaling_governor")"
-done 2>/dev/null | tr '\\n' ' '""",
-    write="""e=0
-for d in @ROOT/sys/devices/system/cpu/cpu[0-9]*; do
-  [ -e "$d/cpufreq/scaling_governor" ] || continue
-  g=
-  for p in $1; do case $p in "${d##*/}"=*) g=${p#*=};; *=*) ;; *) g=$p;; esac; done
-  [ -z "$g" ] || echo "$g" 2>/dev/null > "$d/cpufreq/scaling_governor" || e=1
-done 2>&1
-[ $e = 0 ]""",
-    pattern=r"cpu\d+=[\w-]+(?: cpu\d+=[\w-]+)*",
-    holds=lambda value: all(part.endswith("=performance") for part in value.split()),
-    needs_root=True,
-)
-"""Highest clock at all times; needs root, heats the phone."""
-
 DEFAULT_CONTROLS = (STAY_ON, FIXED_PERFORMANCE)
-CONTROLS = {one.name: one for one in (STAY_ON, FIXED_PERFORMANCE, SCREEN_ON, PERFORMANCE_GOVERNOR)}
-"""By the name that journals hold; a screen is put back the same way, whichever it was set to."""
+CONTROLS = {one.name: one for one in DEFAULT_CONTROLS}
+"""By the name that journals hold."""

@@ -49,15 +49,12 @@ class Controls:
         link: To the phone.
         journal: Of the phone, by which a later process puts back what this one could not.
         warn: Told of settings that could not be put back.
-        root: Put before /sys, for tests.
     """
 
-    def __init__(
-        self, link: AdbLink, journal: Journal, *, warn: Callable[[str], None] = lambda text: None, root: str = ""
-    ) -> None:
-        self._link, self._journal, self._warn, self._root = link, journal, warn, root
+    def __init__(self, link: AdbLink, journal: Journal, *, warn: Callable[[str], None] = lambda text: None) -> None:
+        self._link, self._journal, self._warn = link, journal, warn
 
-    def apply(self, controls: Sequence[Control] = DEFAULT_CONTROLS, *, is_root: bool = False) -> tuple[Outcome, ...]:
+    def apply(self, controls: Sequence[Control] = DEFAULT_CONTROLS) -> tuple[Outcome, ...]:
         """Set what can be set, in two round trips; what cannot is told, not raised.
 
         A setting that holds already is left alone. One whose old value cannot be read is not touched, unless its value
@@ -67,24 +64,22 @@ class Controls:
             DeviceError: The phone does not answer: what was journalled by then is put back by `restore`.
             StateError: ``ADB38``: the journal cannot be written; nothing was changed.
         """
-        usable = [one for one in controls if is_root or not one.needs_root]
-        refused = [Outcome(one.name, "", "", False, "needs root's shell") for one in controls if one not in usable]
-        before = self._ask([_read(one) for one in usable])
-        olds = {one.name: _old(one, before) for one in usable}
-        outcomes = [_settled(one, olds[one.name], before.line(f"{one.name}.now")) for one in usable]
-        to_set = [one for one, outcome in zip(usable, outcomes, strict=True) if outcome is None]
+        before = self._ask([_read(one) for one in controls])
+        olds = {one.name: _old(one, before) for one in controls}
+        outcomes = [_settled(one, olds[one.name], before.line(f"{one.name}.now")) for one in controls]
+        to_set = [one for one, outcome in zip(controls, outcomes, strict=True) if outcome is None]
         pending = {change.setting for change in self._journal.pending()}
         for one in to_set:
             self._journal.record(one.name, olds[one.name], one.wanted)
         answers = self._ask([_write(one, one.wanted) for one in to_set]) if to_set else before
-        for place, one in enumerate(usable):
+        for place, one in enumerate(controls):
             if outcomes[place] is None:
                 made = outcomes[place] = _outcome(one, olds[one.name], answers, one.holds)
                 # What the phone refused is as it was, and would be refused again when it is put back.
                 is_as_before = made.now == made.old if one.read else bool(made.note)
                 if not made.is_done and is_as_before and one.name not in pending:
                     self._journal.mark_restored(one.name)
-        return (*(one for one in outcomes if one is not None), *refused)
+        return tuple(one for one in outcomes if one is not None)
 
     def restore(self) -> tuple[Outcome, ...]:
         """Put back everything in the journal, also of a process that died; a second call finds nothing to do.
@@ -109,7 +104,7 @@ class Controls:
 
     def _ask(self, parts: Sequence[str]) -> Sections:
         head = f"sec() {{ printf '\\n%s %s\\n' '{MARK}' \"$1\"; }}\n"
-        text = head + "\n".join(parts).replace("@ROOT", self._root) + f"\nsec {END}\n"
+        text = head + "\n".join(parts) + f"\nsec {END}\n"
         return ask(self._link, text, deadline_s=DEADLINE_S)
 
     def __enter__(self) -> Controls:

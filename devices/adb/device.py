@@ -88,10 +88,14 @@ class AdbDevice:
         self.phone = HeldPhone(link, recovery=recovery, folder=folder, warn=self._warn)
         try:
             self._cpu_mask = resolve_mask(spec, self.phone.facts)
-            runner = (library or RunnerLibrary()).find(spec.runtime, self.phone.facts.abis, self.phone.interpreters)
-            self._place = self.phone.with_recovery(lambda: place_runner(self.phone.link, runner, self._dialect))
+            runner = (library or RunnerLibrary()).find(
+                spec.runtime, self.phone.facts.abis, self.phone.facts.interpreters
+            )
+            self._place = self.phone.with_recovery(
+                lambda: place_runner(self.phone.link, runner, self._dialect, tell=self._sending)
+            )
             self._dialect.command(self._place.path, self._job("-", 1, 0).request)
-            self._models = ModelCache(self.phone, self._dialect.model_format)
+            self._models = ModelCache(self.phone, self._dialect.model_format, self._sending)
             self._heat = HeatKeeper(heat, tell=self._cooling, sleep=sleep)
             self._campaign = Campaign(self.phone, self._place, self._cpu_mask, self._heat, silence_s=silence_s)
             self._conditions = ConditionsReader(self.phone)
@@ -224,6 +228,7 @@ class AdbDevice:
             threads=self.spec.threads,
             delegate=self._delegate,
             deadline_s=self._deadline_s,
+            allow_partial=bool(self.spec.partial),
             **wishes,
         )
 
@@ -234,7 +239,7 @@ class AdbDevice:
     def _came_back(self, is_new_boot: bool) -> None:
         self._warn("the phone was lost and came back" + (" after it started anew" if is_new_boot else ""))
         if is_new_boot:
-            place_runner(self.phone.link, self._runner, self._dialect)
+            place_runner(self.phone.link, self._runner, self._dialect, tell=self._sending)
             self._models.verify()
 
     def _describe(self, runner_sha256: str) -> DeviceInfo:
@@ -249,7 +254,8 @@ class AdbDevice:
             runtime=self.spec.runtime,
             runtime_version="",
             runner_sha256=runner_sha256,
-            delegate=self._delegate,
+            # With parts left to the CPU it is another thing to measure, and another key.
+            delegate=self._delegate + ("+cpu" if self.spec.partial else ""),
             threads=self.spec.threads,
             cpu_mask=self._cpu_mask,
             is_simulated=facts.is_simulated,
@@ -258,6 +264,10 @@ class AdbDevice:
     def _cooling(self, reading: HeatReading) -> None:
         self._tell(f"cooling down: {reading}")
         self.phone.tell(PhoneState.COOLING, f"cooling down: {reading}")
+
+    def _sending(self, text: str) -> None:
+        self._tell(text)
+        self.phone.tell(PhoneState.LEASED, text)
 
     def _warn(self, text: str) -> None:
         self.warnings.append(text)

@@ -40,13 +40,14 @@ class HeatLimits:
 
 @dataclass(frozen=True, slots=True)
 class Rejections:
-    """What heat, heat that was not told, and lost pins cost.
+    """What heat, heat that was not told, lost pins and launches without a number cost.
 
     Attributes:
         hot: Launches thrown away because the thermal status rose; they were made again.
         unread: Launches thrown away because the thermal service gave no answer; they were made again.
         capped: Launches thrown away because a clock was capped; they were made again.
         unpinned: Launches thrown away because they did not keep their cores; they were made again.
+        failed: Launches thrown away because they crashed or said nothing that can be read; they were made again.
         kept_hot: Launches that count although the phone throttled: the budget for waiting was used up.
         kept_unread: Launches that count although the thermal service gave no answer again and again.
         cool_downs: How often it was waited.
@@ -57,6 +58,7 @@ class Rejections:
     unread: int = 0
     capped: int = 0
     unpinned: int = 0
+    failed: int = 0
     kept_hot: int = 0
     kept_unread: int = 0
     cool_downs: int = 0
@@ -112,6 +114,7 @@ class HeatKeeper:
             unread=lost.unread,
             capped=lost.capped,
             unpinned=lost.unpinned,
+            failed=lost.failed,
             kept_hot=self._kept_hot,
             kept_unread=self._kept_unread,
             cool_downs=self._cool_downs,
@@ -122,6 +125,10 @@ class HeatKeeper:
         """Count a launch that counts although the phone throttled, or did not say whether it does."""
         self._kept_hot += launched.is_hot
         self._kept_unread += launched.is_unread
+
+    def note_failed(self, count: int) -> None:
+        """Count launches that gave no number and are made again."""
+        self._rejected.failed += count
 
     def after(self, intake: Intake) -> bool:
         """Take stock of a batch that is over and say whether the phone must cool down, or rest, before the next."""

@@ -33,7 +33,6 @@ _CONNECT_S = 10.0
 _RETURN_S = 10.0
 _TIDY_S = 20.0
 _SIGN_OF_LIFE_S = 10.0
-_LINUX_LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/system/bin/linker64")
 
 Answer = TypeVar("Answer")
 
@@ -122,11 +121,6 @@ class HeldPhone:
     def serialno(self) -> str:
         """The phone's own serial; that of its transport where it has none."""
         return self.facts.serialno or self.link.serial
-
-    @property
-    def interpreters(self) -> tuple[str, ...] | None:
-        """Loaders of programs that it has; ``None`` for those of Android."""
-        return _LINUX_LOADERS if self.facts.is_simulated else None
 
     @property
     def has_thermal_service(self) -> bool:
@@ -265,7 +259,7 @@ class HeldPhone:
 
     def _set(self) -> None:
         """Set the controls and read the phone again."""
-        self.settings = self._controls.apply(self._wanted, is_root=self.facts.root)
+        self.settings = self._controls.apply(self._wanted)
         # Fixed performance holds the clocks below their peak: its own bound is what a cap is told from.
         if self._has_fixed_performance:
             self._best_khz.clear()

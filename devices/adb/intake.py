@@ -53,6 +53,7 @@ class Rejected:
     unread: int = 0
     capped: int = 0
     unpinned: int = 0
+    failed: int = 0
 
     def add(self, other: Rejected) -> None:
         """Add the counts of another."""
@@ -60,6 +61,7 @@ class Rejected:
         self.unread += other.unread
         self.capped += other.capped
         self.unpinned += other.unpinned
+        self.failed += other.failed
 
 
 class Intake:

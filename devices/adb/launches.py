@@ -30,6 +30,7 @@ def job_of(
     deadline_s: float,
     per_op: bool = False,
     peak_memory: bool = False,
+    allow_partial: bool = False,
 ) -> Job:
     """Return the launch for one model.
 
@@ -44,11 +45,12 @@ def job_of(
         deadline_s: For up to ten runs; more have more time in proportion.
         per_op: Profile the operators.
         peak_memory: Watch the memory.
+        allow_partial: Let the delegate take only parts of the model; a profile, which shows them, always does.
     """
     has_file = dialect.name == "ortperf"
     output = f"{place}-{_RUNS_FILE}" if has_file else ""
     request = LaunchRequest(
-        model_path, runs, warmup, threads, delegate, per_op, output, per_op or peak_memory, peak_memory
+        model_path, runs, warmup, threads, delegate, per_op, output, per_op or allow_partial, peak_memory
     )
     whole_s = math.ceil(deadline_s * max(1.0, (runs + warmup) / _RUNS_PER_DEADLINE))
     return Job(request, whole_s, f"{output}{_PROFILE_GLOB}" if has_file and per_op else output)

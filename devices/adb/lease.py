@@ -6,8 +6,6 @@ import fcntl
 import json
 import os
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +15,6 @@ from typing import Any
 from devices.adb.host_state import not_writable, state_file
 from mnas.errors import DeviceError
 from mnas.liveness import is_alive, process_token
-
-_POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +83,14 @@ def lease_phone(
     serialno: str,
     *,
     what: str = "",
-    wait_s: float = 0.0,
     folder: Path | None = None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Lease:
     """Take the lease of a phone; another one of the same process is refused too.
 
     Args:
         serialno: The phone's own serial (ro.serialno), so that USB and Wi-Fi are one phone.
         what: What it is for; the command line unless given.
-        wait_s: Seconds to wait for it.
         folder: The state folder, for tests.
-        sleep: Waits, for tests.
 
     Raises:
         DeviceError: ``ADB31``: it is held; the message says by whom and since when.
@@ -110,11 +102,8 @@ def lease_phone(
     except OSError as error:
         raise not_writable(path, error) from error
     try:
-        deadline = time.monotonic() + wait_s
-        while not _lock(file, path):
-            if time.monotonic() >= deadline:
-                raise _refuse(serialno, path)
-            sleep(_POLL_S)
+        if not _lock(file, path):
+            raise _refuse(serialno, path)
         holder = _me(serialno, what)
         text = json.dumps(asdict(holder)).encode()
         os.ftruncate(file, 0)

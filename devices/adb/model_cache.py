@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from devices.adb.held import HeldPhone
+from devices.adb.sending import Sending
 from devices.adb.staging import CacheItem, stage
 from devices.adb.states import PhoneState
 from mnas.errors import ModelError
@@ -26,10 +27,11 @@ class ModelCache:
     Args:
         phone: Held.
         model_format: That its runner reads.
+        tell: Told how far a long push is.
     """
 
-    def __init__(self, phone: HeldPhone, model_format: str) -> None:
-        self._phone, self._format = phone, model_format
+    def __init__(self, phone: HeldPhone, model_format: str, tell: Callable[[str], None] = lambda text: None) -> None:
+        self._phone, self._format, self._tell = phone, model_format, tell
         self._paths: dict[str, str] = {}
         self._artifacts: dict[str, ModelArtifact] = {}
         self._checked: dict[Path, tuple[str, tuple[int, ...], str]] = {}
@@ -79,7 +81,9 @@ class ModelCache:
         size = sum(artifact.size_bytes for artifact in wanted.values())
         items = [CacheItem(artifact.path, sha256) for sha256, artifact in wanted.items()]
         self._phone.tell(PhoneState.LEASED, f"staging {_models(len(items))} ({size / 1e6:.1f} MB)")
-        done = stage(self._phone.link, items, deadline_s=_FEWEST_S + size / _SLOWEST_BYTES_PER_S)
+        progress = Sending(_models(len(items)), self._tell)
+        deadline_s = _FEWEST_S + size / _SLOWEST_BYTES_PER_S
+        done = stage(self._phone.link, items, deadline_s=deadline_s, on_progress=progress)
         self._paths.update(zip(wanted, done.paths, strict=True))
         self._phone.recovery.progress()
         self._phone.tell(PhoneState.STAGED, f"{_models(len(self._paths))} there")

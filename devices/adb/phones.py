@@ -158,7 +158,7 @@ def _facts_json(facts: PhoneFacts | None) -> dict[str, Any]:
 def list_phones(
     server: AdbServer,
     *,
-    runners: Callable[[Sequence[str]], Iterable[str]] = lambda abis: (),
+    runners: Callable[[PhoneFacts], Iterable[str]] = lambda facts: (),
     deadline_s: float = 20.0,
     folder: Path | None = None,
 ) -> list[Phone]:
@@ -166,7 +166,7 @@ def list_phones(
 
     Args:
         server: The adb server, which runs.
-        runners: Binary interfaces of a phone -> names of the runners that are there for it.
+        runners: What is known of a phone -> names of the runners that are there for it.
         deadline_s: Seconds for asking one phone.
         folder: The state folder, for tests.
 
@@ -240,7 +240,7 @@ def _merged(serialno: str, ways: list[Transport], answers: dict[Transport, Phone
     return Phone(serialno, tuple(ordered), ordered[0].state, facts=answer)
 
 
-def _with_state_of_host(phone: Phone, runners: Callable[[Sequence[str]], Iterable[str]], folder: Path | None) -> Phone:
+def _with_state_of_host(phone: Phone, runners: Callable[[PhoneFacts], Iterable[str]], folder: Path | None) -> Phone:
     """Add what this machine knows of a phone: who holds it, whether it is in quarantine, what can run on it."""
     boot_id = phone.facts.boot_id if phone.facts else ""
     holder = holder_of(phone.serialno, folder=folder)
@@ -249,7 +249,7 @@ def _with_state_of_host(phone: Phone, runners: Callable[[Sequence[str]], Iterabl
     activity = activity_of(holder, folder=folder) if holder else None
     if state is PhoneState.READY:
         state = PhoneState.QUARANTINED if quarantine else activity.state if activity else state
-    names = tuple(runners(phone.facts.abis)) if phone.facts else ()
+    names = tuple(runners(phone.facts)) if phone.facts else ()
     return replace(phone, state=state, holder=holder, activity=activity, quarantine=quarantine, runners=names)
 
 

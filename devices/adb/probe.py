@@ -36,6 +36,9 @@ _SDK_WITH_THERMAL = 29
 _NO_SERVICE = "Can't find service"
 
 
+_LINUX_LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/system/bin/linker64")
+
+
 @dataclass(frozen=True, slots=True)
 class PhoneFacts:
     """What one probe found; what is missing, denied or odd is ``None``, "" or empty, never a number.
@@ -107,6 +110,11 @@ class PhoneFacts:
     def cluster(self, name: ClusterName) -> Cluster | None:
         """Return a cluster by name; of several in the middle the strongest; ``None`` where there is none."""
         return next((one for one in self.clusters if one.name == name), None)
+
+    @property
+    def interpreters(self) -> tuple[str, ...] | None:
+        """Loaders of programs that it has; ``None`` for those of Android."""
+        return _LINUX_LOADERS if self.is_simulated else None
 
     @property
     def capped_cpus(self) -> tuple[int, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from devices.adb.link import WORK_DIR, AdbLink
 from devices.adb.quoting import quote_word
+from devices.adb.sending import Sending
 from devices.adb.staging import CacheItem, stage
 from devices.runners.dialect import RunnerDialect
 from devices.runners.library import Runner
@@ -30,8 +32,16 @@ class RunnerPlace:
     dialect: RunnerDialect
 
 
-def place_runner(link: AdbLink, runner: Runner, dialect: RunnerDialect) -> RunnerPlace:
+def place_runner(
+    link: AdbLink, runner: Runner, dialect: RunnerDialect, *, tell: Callable[[str], None] = lambda text: None
+) -> RunnerPlace:
     """Bring a runner and its libraries to a phone; what lies there by content is not sent again.
+
+    Args:
+        link: To the phone.
+        runner: Of the library.
+        dialect: Its command line.
+        tell: Told how far a long push is.
 
     Raises:
         PhoneLost: The link broke.
@@ -39,7 +49,8 @@ def place_runner(link: AdbLink, runner: Runner, dialect: RunnerDialect) -> Runne
     """
     items = [CacheItem(runner.path, runner.sha256, is_executable=True)]
     items += [CacheItem(path) for path in runner.libraries]
-    done = stage(link, items, deadline_s=_DEADLINE_S)
+    progress = Sending(f"the runner {runner.name}", tell)
+    done = stage(link, items, deadline_s=_DEADLINE_S, on_progress=progress)
     if not runner.libraries:
         return RunnerPlace(done.paths[0], "", dialect)
     folder = f"{WORK_DIR}/libraries/{runner.sha256[:16]}"

@@ -36,9 +36,6 @@ HELD = frozenset(
 )
 """A process has the phone's lease; which of them it is, the process tells."""
 
-MAY_RETURN = frozenset({PhoneState.ABSENT, PhoneState.CONNECTING, PhoneState.OFFLINE, PhoneState.LOST})
-"""Waiting with a deadline may mend these."""
-
 _WORDS: Mapping[str, PhoneState] = {
     "device": PhoneState.READY,
     "offline": PhoneState.OFFLINE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from devices.models.description import ModelDescription
-from devices.models.file_bytes import not_a_model, read_model_file
 from devices.models.shapes import Shapes
 from mnas.architecture import Architecture
-from mnas.errors import ArchitectureError, ModelError
+from mnas.errors import ModelError
 from mnas.export.artifact import SUFFIXES, ModelArtifact
 from mnas.jsonio import sha256_bytes, sha256_json, write_bytes_atomic
-from mnas.named_networks import NAMED_NETWORKS, named_network
+from mnas.named_networks import NAMED_NETWORKS
+from mnas.reading import SUFFIXES as ARCHITECTURE_SUFFIXES
+from mnas.reading import is_architecture_file, is_there, read_writable
 
 Kind = Literal["file", "architecture", "network", "factory"]
 
@@ -63,8 +63,8 @@ def natural_formats(text: str) -> tuple[str, ...]:
     """Return the formats that a model can be given in, the most natural first, without loading it.
 
     Args:
-        text: A path (``.onnx``, ``.tflite``, ``.pt2``, ``.json``), ``mobilenetv3-large``, ``mobilenetv3-large@160`` or
-            ``pkg.mod:factory``.
+        text: A path (``.onnx``, ``.tflite``, ``.pt2``, or ``.json``, ``.arch``, ``.txt`` of an architecture),
+            ``mobilenetv3-large``, ``mobilenetv3-large@160`` or ``pkg.mod:factory``.
 
     Raises:
         ModelError: ``MOD01``: it is none of these. ``MOD02``: a folder. ``MOD05``: a file of another kind.
@@ -86,6 +86,7 @@ def open_model(text: str, model_format: str, folder: Path, shapes: Shapes | None
     Raises:
         ModelError: ``MOD01`` nothing of that name; ``MOD02``, ``MOD03``, ``MOD04`` the file; ``MOD05`` its format is
             not the device's; ``MOD06``, ``MOD07`` shapes; ``MOD08``, ``MOD09``, ``MOD11`` a torch module.
+        ArchitectureError: As `mnas.reading.read_writable`: a network that is none, or that no file could hold.
         OSError: The folder cannot be written.
     """
     source = _find(text)
@@ -117,7 +118,7 @@ def unique_labels(texts: Sequence[str]) -> tuple[str | ModelError, ...]:
     """
     seen: set[str] = set()
     labels: list[str | ModelError] = []
-    paths = {text: Path(text).resolve() for text in texts if _exists(Path(text))}
+    paths = {text: Path(text).resolve() for text in texts if is_there(Path(text))}
     distinct = {path.parts for path in paths.values()}
     for text in texts:
         key = str(paths[text]) if text in paths else text
@@ -131,27 +132,27 @@ def unique_labels(texts: Sequence[str]) -> tuple[str | ModelError, ...]:
 
 def _find(text: str) -> _Source:
     path = Path(text)
-    is_there, suffix = _exists(path), path.suffix.lower()
-    if not is_there:
+    is_present, suffix = is_there(path), path.suffix.lower()
+    if not is_present:
         network = _NETWORK.fullmatch(text)
         if network and network["name"] in NAMED_NETWORKS:
             return _Source("network", text, tuple(SUFFIXES))
         if _FACTORY.fullmatch(text):
             return _Source("factory", text, ("pt2", "onnx"))
-    if is_there and path.is_dir():
+    if is_present and path.is_dir():
         raise ModelError(
             "MOD02", "the model file cannot be read", value=text, why="it is a folder", fix="name a file in it"
         )
-    if suffix == ".json":
+    if is_architecture_file(path):
         return _Source("architecture", text, tuple(SUFFIXES))
     if suffix in _FORMATS:
         return _Source("file", text, (_FORMATS[suffix],))
-    if is_there:
+    if is_present:
         raise ModelError(
             "MOD05",
             "the kind of the file is not known by its name",
             value=text,
-            why=f"model files end in {', '.join(_FORMATS)} or .json",
+            why=f"model files end in {', '.join((*_FORMATS, *ARCHITECTURE_SUFFIXES))}",
             fix="convert it, or give it the ending that it should have",
         )
     raise ModelError(
@@ -163,30 +164,11 @@ def _find(text: str) -> _Source:
     )
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # longer than a name may be, or with a zero in it
-        return False
-
-
 def _architecture(source: _Source) -> Architecture:
-    if source.kind == "network":
-        match = _NETWORK.fullmatch(source.text)
-        px = int(match["px"] or _DEFAULT_PX) if match else _DEFAULT_PX
-        try:
-            return named_network(source.text.partition("@")[0], px)
-        except ArchitectureError as error:
-            raise _no_architecture(source, error) from error
-    data = read_model_file(Path(source.text), 1 << 26)
-    try:
-        return Architecture.from_json(json.loads(data))
-    except (ArchitectureError, ValueError, RecursionError) as error:
-        raise _no_architecture(source, error) from error
-
-
-def _no_architecture(source: _Source, error: Exception) -> ModelError:
-    return not_a_model(Path(source.text), "architecture", str(error))
+    match = _NETWORK.fullmatch(source.text)
+    if source.kind == "network" and match:
+        return read_writable(match["name"], int(match["px"] or _DEFAULT_PX))
+    return read_writable(Path(source.text))
 
 
 def _open_factory(source: _Source, model_format: str, folder: Path, shapes: Shapes) -> OpenedModel:

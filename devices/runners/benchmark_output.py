@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from devices.runners.delegation import Delegation, applied_without_asking, read_delegation
 from devices.runners.exit_status import exit_reason
-from devices.runners.launch import LaunchRequest, LaunchResult, failed_launch
+from devices.runners.launch import PARTIAL_HINT, LaunchRequest, LaunchResult, failed_launch
 from devices.runners.statistics_lines import (
     LoopStats,
     Summary,
@@ -112,7 +112,7 @@ def _judge_delegation(request: LaunchRequest, delegate: str, lines: Sequence[str
         what = f"not all of the model may be run by the delegate {delegate}: {notes[-1]}"
     refused = told.extent == "partial" and not request.allow_partial
     return failed_launch(
-        what if refused else "",
+        what + PARTIAL_HINT if refused else "",
         delegate=delegate,
         delegation=told.extent,
         partitions=told.partitions,
@@ -148,12 +148,29 @@ def _ends_in_statistics(stdout: str) -> bool:
 def _contradiction(timed: LoopStats) -> str:
     low, high = timed.min_us, timed.max_us
     centres = [value for value in (timed.avg_us, timed.median_us, timed.p5_us, timed.p95_us) if value is not None]
-    if low is None or high is None or low <= 0:
+    if low is None or high is None:
         return "the output holds no fastest or slowest run"
+    # Times are cut to whole microseconds, so that the fastest run of a tiny model truly reads 0.
+    if low < 0 or high <= 0 or timed.median_us == 0:
+        return f"times of {low:g} .. {high:g} us are too short for this tool: it counts whole microseconds"
     slack = high * 1e-5 + 1
     if not all(low - slack <= value <= high + slack for value in centres):
         return f"the statistics contradict each other: {low:g} .. {high:g} us with {centres}"
+    if not _can_be_so_far(timed, low, high):
+        return f"the statistics contradict each other: {low:g} .. {high:g} us with a spread of {timed.std_us:g}"
     return ""
+
+
+def _can_be_so_far(timed: LoopStats, low: float, high: float) -> bool:
+    """Whether the extremes lie where the spread lets them: none is more than sd * sqrt(n - 1) from the mean.
+
+    Source: Samuelson, "How Deviant Can You Be?", JASA 63 (1968).
+    """
+    if timed.avg_us is None or timed.std_us is None:
+        return True
+    # The standard deviation is cut to a whole number, the mean has six digits.
+    furthest = (timed.std_us + 1) * math.sqrt(max(timed.count - 1, 0)) + high * 1e-5 + 1
+    return max(timed.avg_us - low, high - timed.avg_us) <= furthest
 
 
 def _result(

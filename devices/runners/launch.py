@@ -9,6 +9,7 @@ from devices.measurement import Statistic
 from mnas.errors import ConfigError
 
 Extent = Literal["none", "full", "partial"]
+PARTIAL_HINT = "; partial=allow in the device spec measures it all the same"
 MAX_SECONDS = 86_400
 """Bound that is handed to the tools' own clocks: so large that the deadline of the launch is the only one that cuts."""
 

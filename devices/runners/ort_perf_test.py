@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from devices.profiling.profile import OpTime
 from devices.runners.exit_status import exit_reason
-from devices.runners.launch import LaunchRequest, LaunchResult, failed_launch
+from devices.runners.launch import PARTIAL_HINT, LaunchRequest, LaunchResult, failed_launch
 from devices.runners.ort_rows import RunRow, read_run_rows
 from devices.runners.tflite_benchmark import unknown_delegate
 from mnas.errors import ConfigError, DeviceError
@@ -133,7 +133,7 @@ def _delegation(delegate: str, text: str, allow_partial: bool) -> LaunchResult:
         )
     what = f"only parts of the model are run by {delegate}{nodes}"
     return failed_launch(
-        "" if allow_partial else what,
+        "" if allow_partial else what + PARTIAL_HINT,
         statistic="run",
         delegate=delegate,
         delegation="partial",

@@ -20,6 +20,7 @@ from mnas.cli import (
     study,
     supernet,
     train,
+    version,
     worker,
 )
 
@@ -31,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Every command takes --debug, which shows the traceback of an error.",
 )
+app.callback()(version.program)
 app.command("bench")(bench.bench)
 app.command("search")(search.search)
 app.command("export")(export.export)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -127,20 +126,12 @@ def _gates(
 
 def _rule(models: int, kind: str, rounds: int | None, budget: str | None, precision: str | None) -> StoppingRule | None:
     """Return the stopping rule that was asked for, or ``None`` for what a bench does by itself."""
-    from devices.stopping import default_rule
+    from devices.stopping import asked_rule
     from mnas.cli.bench_request import duration_s, share
 
-    if rounds is None and budget is None and precision is None:
-        return None
-    given: dict[str, Any] = {}
-    if rounds is not None:
-        # Whoever asks for rounds gets them, unless a budget was named as well.
-        given |= {"min_rounds": rounds, "max_rounds": rounds, "is_fixed": True, "budget_s": 1e6}
-    if budget is not None:
-        given["budget_s"] = duration_s(budget, "--budget")
-    if precision is not None:
-        given["precision"] = share(precision, "--precision")
-    return replace(default_rule(models, kind), **given)
+    budget_s = None if budget is None else duration_s(budget, "--budget")
+    within = None if precision is None else share(precision, "--precision")
+    return asked_rule(models, kind, rounds=rounds, budget_s=budget_s, precision=within)
 
 
 def _plans(

@@ -115,7 +115,7 @@ def _cell(value: float | str | None) -> Cell:
     return value
 
 
-def _curves(session: Mapping[str, Any]) -> Gallery | None:
+def condition_curves(session: Mapping[str, Any]) -> Gallery | None:
     """Return how numeric readings moved during a session; those that stood still are left out."""
     during = session.get("conditions_during") or []
     if len(during) < _FEWEST_READINGS:
@@ -142,7 +142,7 @@ def _stolen_ticks(session: Mapping[str, Any]) -> int | None:
 def condition_parts(run: BenchRun) -> list[Part]:
     """Return the device's state before, during and after the session, interruptions, and what the device lacks."""
     parts: list[Part] = []
-    table, curves = conditions_table(run.session), _curves(run.session)
+    table, curves = conditions_table(run.session), condition_curves(run.session)
     if table is not None:
         parts.append(table)
     if curves is not None:

@@ -20,7 +20,7 @@ from mnas.cli.bench_figures import (
 )
 from mnas.cli.bench_method import device_name, method_parts
 from mnas.cli.number_format import significant, with_half_width
-from mnas.cli.run_view import latency_text, verdict_text
+from mnas.cli.run_view import latency_text, model_notes, verdict_text
 from mnas.report.page import Cell, Paragraph, Part, Quantity, RowClass, Section, Table, render_page
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def _notices(runs: Sequence[BenchRun], names: Sequence[str]) -> list[str]:
         verdict = run.session.get("verdict", "ok")
         if verdict != "ok":
             notices.append(f"The session on {name} is {verdict}: {'; '.join(run.session.get('reasons') or ())}")
+        notices += [f"On {name} {note}." for note in run.session.get("notes") or ()]
         for gate in run.gates:
             if gate.outcome != "pass":
                 what = "failed" if gate.outcome == "fail" else "inconclusive"
@@ -134,6 +135,7 @@ def _result_parts(run: BenchRun, place: int) -> list[Part]:
     if doubted:
         rows: list[list[Cell]] = [[model.label, verdict_of(model), _why(model)] for model in doubted]
         parts.append(Table(["model", "verdict", "why"], rows, align="lll", sortable=False, caption="Verdicts not ok."))
+    parts += [Paragraph(f"{note}.") for note in model_notes(run)]
     return [*parts, _gates_table(run.gates)] if run.gates else parts
 
 

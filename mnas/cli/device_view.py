@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ from mnas.cli.output import Format, Result
 if TYPE_CHECKING:
     from devices.adb.housekeeping import Tidying
     from devices.adb.phones import Phone
+    from devices.adb.probe import PhoneFacts
     from devices.registry import HostRuntime
-    from devices.runners.library import Runner
+    from devices.runners.library import RunnerLibrary
 
 NO_PHONES = "none"
 """Value of ``--adb`` that leaves phones alone."""
@@ -39,31 +41,41 @@ def see_phones(adb: str, deadline_s: float) -> tuple[list[Phone], list[str]]:
         return [], []
     from devices.adb.phones import list_phones
     from devices.adb.server import AdbServer
+    from devices.runners.library import RunnerLibrary
     from mnas.errors import DeviceError
 
     server = AdbServer.find(adb)
-    runners, notes = _library()
+    library = RunnerLibrary()
+    notes = _faults_of(library)
     try:
         server.ensure_running(deadline_s)
-        phones = list_phones(server, runners=lambda abis: _fitting(runners, abis), deadline_s=deadline_s)
+        phones = list_phones(server, runners=lambda facts: _fitting(library, facts), deadline_s=deadline_s)
     except DeviceError as error:
         return [], [f"phones are not listed: {error}"]
     return phones, notes if phones else ["no phone is attached; turn on USB debugging on one and plug it in"]
 
 
-def _library() -> tuple[list[Runner], list[str]]:
-    """Return this user's runners; a library that cannot be read is a note, no reason to list no phone."""
-    from devices.runners.library import RunnerLibrary
+def _faults_of(library: RunnerLibrary) -> list[str]:
+    """Return why a library cannot be read; that is a note, no reason to list no phone."""
     from mnas.errors import MnasError
 
     try:
-        return list(RunnerLibrary().list()), []
+        library.list()
+        return []
     except MnasError as error:
-        return [], [f"runners are not listed: {error}"]
+        return [f"runners are not listed: {error}"]
 
 
-def _fitting(runners: Sequence[Runner], abis: Sequence[str]) -> list[str]:
-    return sorted({one.name for one in runners if one.abi in abis})
+def _fitting(library: RunnerLibrary, facts: PhoneFacts) -> list[str]:
+    """Return the runners that a bench on the phone would find, by the same check of ABI, loader and content."""
+    from devices.runners.dialect import RUNNER_NAMES
+    from mnas.errors import DeviceError
+
+    found = []
+    for name in RUNNER_NAMES:
+        with contextlib.suppress(DeviceError):
+            found.append(library.find(name, facts.abis, facts.interpreters).name)
+    return sorted(found)
 
 
 def devices_result(

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnas.cli.export_int8 import COLUMNS, NOTES, SUFFIX, int8_request, int8_row
+from mnas.cli.export_int8 import COLUMNS, SUFFIX, int8_document, int8_notes, int8_request, int8_row
 from mnas.cli.options import FileOption, FormatOption, QuietOption, output_folder
 from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
 
 if TYPE_CHECKING:
     from mnas.export.artifact import ModelArtifact
+    from mnas.export.calibration_images import ImageSet
     from mnas.export.gate import GateReport
     from mnas.export.gated import GatedModel
     from mnas.export.int8 import Int8Model
@@ -54,7 +55,7 @@ class Target(StrEnum):
 def export(
     source: Annotated[
         str,
-        typer.Argument(help="A named network, an architecture.json, a weights.pt, or a study's export folder."),
+        typer.Argument(help="A named network, an architecture.json or .arch, a weights.pt, or a study's exports."),
     ],
     to: Annotated[Target, typer.Option("--to", help="Formats of the model files.")] = Target.both,
     out: Annotated[
@@ -107,7 +108,9 @@ def export(
         for warning in model.report.file.warnings:
             reporter.warn(f"{paths[model_format].name}: {warning}")
     reports = {model_format: model.report for model_format, model in models.items()}
-    result = _with_integers(_result(found, seed, files, reports), integer_files, integers)
+    result = _result(found, seed, files, reports)
+    if images is not None:
+        result = _with_integers(result, integer_files, integers, images)
     emit(result, output_format, output)
     say(f"next: mnas bench {quote(str(next(iter(paths.values()))))}", quiet=quiet)
 
@@ -148,20 +151,20 @@ def _shown(records: list[dict[str, Any]]) -> list[list[Any]]:
     return [[cell[:_SHOWN_DIGITS] if name == "sha256" else cell for name, cell in one.items()] for one in records]
 
 
-def _with_integers(result: Result, files: dict[str, ModelArtifact], models: dict[str, Int8Model]) -> Result:
+def _with_integers(
+    result: Result, files: dict[str, ModelArtifact], models: dict[str, Int8Model], images: ImageSet
+) -> Result:
     """Add the files of integers, with the columns that compare them."""
-    if not files:
-        return result
     columns = (*result.columns, *COLUMNS)
     rows = [int8_row(files[model_format], model) for model_format, model in models.items()]
     records = [{**one, **dict.fromkeys(COLUMNS)} for one in result.records or ()]
     records += [dict(zip(columns, row, strict=True)) for row in rows]
-    document = dict(result.document or {})
+    document = {**(result.document or {}), "int8": int8_document(images)}
     document["files"] = [
         *document["files"],
         *[_file(files[one], "int8", model.report.to_json()) for one, model in models.items()],
     ]
-    return Result(columns, _shown(records), document, result.title, (*result.notes, *NOTES), records)
+    return Result(columns, _shown(records), document, result.title, (*result.notes, *int8_notes(images)), records)
 
 
 def _file(file: ModelArtifact, dtype: str, gate: dict[str, Any]) -> dict[str, Any]:

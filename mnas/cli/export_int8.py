@@ -12,16 +12,12 @@ from mnas.errors import ConfigError
 
 if TYPE_CHECKING:
     from mnas.export.artifact import ModelArtifact
+    from mnas.export.calibration_images import ImageSet
     from mnas.export.int8 import Int8Model
-    from mnas.export.parity import Image
     from mnas.export.source import ExportSource
     from mnas.preprocessing import Preprocessing
 
-COLUMNS = ("cosine", "agreement")
-NOTES = (
-    "cosine: of the integers' outputs with torch's, the mean over the calibration images taken away",
-    "agreement: share of these images for which both name the same class",
-)
+COLUMNS = ("cosine", "agreement", "top1_float", "top1_int8")
 SUFFIX = "-int8"
 
 
@@ -32,22 +28,26 @@ class Int8Request:
     Attributes:
         folder: Of the calibration images.
         preprocessing: What they go through.
+        class_labels: Of the network's outputs, where its card names them.
     """
 
     folder: Path
     preprocessing: Preprocessing
+    class_labels: tuple[str, ...] = ()
 
-    def images(self) -> Image:
-        """Read the calibration images.
+    def images(self) -> ImageSet:
+        """Read the images that calibrate, and those that the networks are compared on.
 
         Raises:
             DataError: ``DAT11``, ``DAT12``, ``DAT13``: there are none, a file is damaged, there are too few.
         """
-        from mnas.export.calibration_images import read_calibration_images
+        from mnas.export.calibration_images import read_image_set
 
-        return read_calibration_images(self.folder, self.preprocessing)
+        return read_image_set(self.folder, self.preprocessing, self.class_labels)
 
-    def models(self, found: ExportSource, seed: int, images: Image, paths: Mapping[str, Path]) -> dict[str, Int8Model]:
+    def models(
+        self, found: ExportSource, seed: int, images: ImageSet, paths: Mapping[str, Path]
+    ) -> dict[str, Int8Model]:
         """Quantise in memory; weights that were drawn have no ranking that could be kept.
 
         Raises:
@@ -59,8 +59,10 @@ class Int8Request:
         return export_int8(
             found.architecture,
             found.module(seed),
-            images,
+            images.calibration,
             {model_format: os.fspath(path) for model_format, path in paths.items()},
+            images=images.compared,
+            labels=images.labels,
             preprocessing=found.preprocessing,
             limits=UNTRAINED if found.weights is None else TRAINED,
         )
@@ -93,7 +95,7 @@ def int8_request(
         raise _bad(
             "--int8 needs images", "no --calibration", "integers must span what the network sees", "name a folder"
         )
-    return Int8Request(calibration, _preprocessing(found, mean, std))
+    return Int8Request(calibration, _preprocessing(found, mean, std), found.class_labels)
 
 
 def _preprocessing(found: ExportSource, mean: str, std: str) -> Preprocessing:
@@ -124,6 +126,35 @@ def _bad(what: str, value: object, why: str, fix: str) -> ConfigError:
     return ConfigError("CFG31", what, value=value, why=why, fix=fix)
 
 
+def int8_notes(images: ImageSet) -> tuple[str, ...]:
+    """Return what the columns of the comparison mean."""
+    compared = len(images.compared)
+    if images.is_held_out:
+        on = f"{compared} images of the folder, every fourth, that calibrated nothing ({len(images.calibration)} did)"
+    else:
+        on = f"the {compared} calibration images themselves, too few to hold some out: it flatters the integers"
+    if images.labels is None:
+        labels = "not known: the images do not all lie in folders of the names of the card's class_labels"
+    else:
+        labels = "of these images, whose folders name their classes"
+    return (
+        f"integers are compared with torch on {on}",
+        "cosine: of the integers' outputs with torch's, the mean over these images taken away",
+        "agreement: share of these images for which both name the same class",
+        f"top1: {labels}",
+    )
+
+
+def int8_document(images: ImageSet) -> dict[str, Any]:
+    """Return which images were for what, for JSON."""
+    return {
+        "calibration_images": len(images.calibration),
+        "compared_images": len(images.compared),
+        "is_held_out": images.is_held_out,
+        "has_labels": images.labels is not None,
+    }
+
+
 def int8_row(file: ModelArtifact, model: Int8Model) -> list[Any]:
     """Return a row of the table; the columns that compare floats are empty."""
     report = model.report
@@ -142,4 +173,6 @@ def int8_row(file: ModelArtifact, model: Int8Model) -> list[Any]:
         partitions,
         report.accuracy.cosine,
         report.accuracy.agreement,
+        report.accuracy.top1_float,
+        report.accuracy.top1_int8,
     ]

@@ -69,7 +69,7 @@ def lut_page(
     space = covered_space(table)
     coverage = coverage_of(table, space) if space else None
     sections = [
-        Section("Error", [*_error_parts(table, networks, space), *_additivity_parts(additivity)]),
+        Section("Error", [*error_parts(table, networks, space), *_additivity_parts(additivity)]),
         Section("Coverage", _coverage_parts(table, coverage)),
         Section("Heat maps", heat_figures(table, stages_of(space) if space else {}) or [Paragraph("No blocks.")]),
         Section("Stem and head", [_ends_table(table)]),
@@ -104,7 +104,14 @@ def _notices(
     return notices
 
 
-def _error_parts(table: LatencyTable, networks: _Rows, space: SearchSpace | None) -> list[Part]:
+def error_parts(table: LatencyTable, networks: _Rows, space: SearchSpace | None) -> list[Part]:
+    """Return how a table predicts whole networks: against what was measured, what is left over, error by baseline.
+
+    Args:
+        table: The table.
+        networks: Rows of ``lut_network``.
+        space: That the networks are of, or ``None`` where it is not known; then predictions have no intervals.
+    """
     parts: list[Part] = [Paragraph(f"{title_of(table)}. Prediction = {table.calibration.formula()}.")]
     if networks:
         predicted = _predicted(table, networks, space)

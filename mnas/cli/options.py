@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mnas.cli.output import Format
+from mnas.output_folder import output_folder as output_folder
 
 FormatOption = Annotated[Format, typer.Option("--format", help="Format of the result on stdout.")]
 FileOption = Annotated[Path | None, typer.Option("-o", "--output", help="Write the result to this file instead.")]
@@ -46,8 +47,3 @@ def use_adb(server: str) -> None:
         AdbServer.find(server)
     if server:
         os.environ["MNAS_ADB"] = server
-
-
-def output_folder(out: Path | None) -> Path:
-    """Return the output folder that the option and the environment mean."""
-    return out or Path(os.environ.get("MNAS_OUT") or "mnas-out")

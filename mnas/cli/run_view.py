@@ -29,10 +29,12 @@ def run_result(run: BenchRun, width: int | None = None) -> Result:
         run: The run; it may be unfinished.
         width: Characters that a line may have; columns that matter less are left out to stay within. ``None``: all.
     """
+    from devices.run_rows import model_record
+
     columns, dropped = fitting(_columns(run), width, _DROPPED_FIRST, "model")
     rows = [list(row) for row in zip(*(column.cells for column in columns), strict=True)]
     notes = [*_notes(run), *left_out(dropped, width)]
-    records = [_record(run, model) for model in run.models]
+    records = [model_record(run, model) for model in run.models]
     return Result([column.name for column in columns], rows, run.to_json(), run_title(run), notes, records)
 
 
@@ -119,6 +121,8 @@ def _notes(run: BenchRun) -> Iterator[str]:
     session = run.session
     if session.get("verdict", "ok") != "ok":
         yield f"the session is {session['verdict']}: {'; '.join(session.get('reasons') or ['no reason was given'])}"
+    yield from session.get("notes") or ()
+    yield from model_notes(run)
     for model in run.models:
         if model.measurement is not None and model.measurement.reasons:
             yield f"{model.label}: {model.measurement.verdict}: {'; '.join(model.measurement.reasons)}"
@@ -131,6 +135,14 @@ def _notes(run: BenchRun) -> Iterator[str]:
     kinds = {model.raw.statistic for model in run.models if model.raw}
     for kind in sorted(kinds - {"run"}):
         yield f"each raw sample is the {kind.removeprefix('launch_')} of one launch of the runner"
+
+
+def model_notes(run: BenchRun) -> list[str]:
+    """Return what ran otherwise than asked for, model by model; what is true of all of several models stands once."""
+    tried = [model for model in run.models if model.load_ms is not None or model.notes]
+    common = [note for note in tried[0].notes if all(note in one.notes for one in tried)] if len(tried) > 1 else []
+    own = [f"{model.label}: {note}" for model in tried for note in model.notes if note not in common]
+    return [*(f"all models: {note}" for note in common), *own]
 
 
 def _course(run: BenchRun) -> Iterator[str]:
@@ -152,34 +164,3 @@ def _reference_level(run: BenchRun) -> float | None:
     found = run.session.get("reference_ms") or {}
     logs = [math.log(found[name] / nominals[name]) for name in found if found[name] > 0 and nominals.get(name, 0) > 0]
     return math.exp(statistics.fmean(logs)) if logs else None
-
-
-def _record(run: BenchRun, model: BenchedModel) -> dict[str, object]:
-    """Return a model as one flat record: numbers as they are, for programs."""
-    found, raw, relative = model.measurement, model.raw, model.relative
-    low, high = found.interval_ms if found and found.interval_ms else (None, None)
-    return {
-        "run_id": run.run_id,
-        "model": model.label,
-        "role": model.role,
-        "sha256": model.sha256,
-        "latency_ms": model.latency_ms,
-        "low_ms": low,
-        "high_ms": high,
-        "verdict": found.verdict if found else None,
-        "reasons": "; ".join(found.reasons) if found else None,
-        "relative_to": relative.to if relative else None,
-        "relative": relative.ratio if relative else None,
-        "relative_low": relative.low if relative else None,
-        "relative_high": relative.high if relative else None,
-        "runs": raw.count if raw else 0,
-        **{f"raw_{name}_ms": getattr(raw, f"{name}_ms", None) for name in ("min", "p50", "p90", "p95", "p99", "max")},
-        "macs": _macs(model),
-        "size_bytes": model.size_bytes,
-        "peak_memory_bytes": model.peak_memory_bytes,
-        "load_ms": model.load_ms,
-        "problem": model.problem.message if model.problem else None,
-        "device": run.device.device_id,
-        "device_key": run.device.device_key,
-        "is_simulated": run.device.is_simulated,
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mnas.config import StudyConfig
     from mnas.space import SearchSpace
     from search.executors.executor import Executor
+    from search.following import Follower
     from search.result import StudyResult
     from search.training.schedule import TrainingSchedule
 
@@ -119,6 +121,7 @@ def search(
     ray: Annotated[str, _option("--ray", text="Train on a Ray cluster: HOST:PORT of its head, or auto.")] = "",
     job_cpus: Annotated[float, typer.Option("--job-cpus", min=0, help="CPUs that a training takes of a Ray node.")] = 1,
     job_gpus: Annotated[float, typer.Option("--job-gpus", min=0, help="GPUs that it takes.")] = 0,
+    tensorboard: Annotated[Path | None, _option("--tensorboard", text="Log for TensorBoard into this folder.")] = None,
     adb: AdbOption = "",
     plan: PlanOption = False,
     out: OutOption = None,
@@ -145,8 +148,9 @@ def search(
     if plan:
         emit(_plan(given, workers or os.cpu_count() or 1), output_format, output)
         return
+    followers = _followers(tensorboard)
     executor = _executor(workers or os.cpu_count() or 1, ray, job_cpus, job_gpus)
-    result = _run(given, folder, resume, executor, quiet)
+    result = _run(given, folder, resume, executor, quiet, followers)
     _tell(result, folder, output_format, output, quiet)
 
 
@@ -168,10 +172,27 @@ def _executor(workers: int, ray: str, job_cpus: float, job_gpus: float) -> Execu
     return RayExecutor(ray, RayTerms(cpus=job_cpus, gpus=job_gpus))
 
 
-def _run(given: dict[str, Any], folder: Path, resume: str | None, executor: Executor, quiet: bool) -> StudyResult:
+def _followers(tensorboard: Path | None) -> list[Follower]:
+    """Return who takes a study's events as they happen."""
+    if tensorboard is None:
+        return []
+    from search.adapters.tensorboard_log import TensorBoardLog
+
+    return [TensorBoardLog(tensorboard)]
+
+
+def _run(
+    given: dict[str, Any],
+    folder: Path,
+    resume: str | None,
+    executor: Executor,
+    quiet: bool,
+    followers: Sequence[Follower],
+) -> StudyResult:
     """Run a study to its end, report included."""
     from mnas.cli.study_report import write_report
     from mnas.config import make_config
+    from search.following import followed
     from search.resolve import resolve
     from search.study import Study, open_store
 
@@ -187,7 +208,8 @@ def _run(given: dict[str, Any], folder: Path, resume: str | None, executor: Exec
             def on_result(result: StudyResult) -> None:
                 write_report(store, result, folder)
 
-            return study.run(folder, executor, reporter, on_result)
+            with followed(reporter, store, study.study_id, followers) as told:
+                return study.run(folder, executor, told, on_result)
 
 
 def _tell(result: StudyResult, folder: Path, output_format: Format, output: Path | None, quiet: bool) -> None:

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from mnas.cli import study_run, study_top
+from mnas.cli import study_optuna, study_run, study_top
 from mnas.cli.options import FileOption, FormatOption, OutOption, QuietOption, output_folder
 from mnas.cli.output import Format, emit, say
 
 app = typer.Typer(help="List, show, compare and export studies; run some on a table of networks.", no_args_is_help=True)
 app.command("run")(study_run.run)
 app.command("export")(study_top.export)
+app.command("optuna")(study_optuna.optuna)
 
 
 @app.command("list")

@@ -49,7 +49,7 @@ def list_result(store: Store, only: Sequence[str] | None = None) -> Result:
         [
             line.study_id,
             line.created_at_utc[:16].replace("T", " "),
-            line.kind,
+            line.kind + (" (simulated)" if line.is_simulated else ""),
             line.algorithm,
             line.seed,
             line.status,

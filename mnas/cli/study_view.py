@@ -22,7 +22,7 @@ def further_columns(result: StudyResult) -> tuple[str, ...]:
     """Return the columns that a study has beside those of every study: other objectives, and several devices."""
     keys = [one.key for one in result.config.sought if one.key not in ("error", "latency")]
     others = [key for key in keys if not key.startswith("latency@")]
-    devices = result.config.devices if result.config.other_devices else ()
+    devices = result.devices if result.config.other_devices else ()
     return (*others, *(f"{spec} ms" for spec in devices))
 
 
@@ -66,9 +66,9 @@ def front_result(result: StudyResult) -> Result:
 
 
 def titled(result: StudyResult, text: str) -> str:
-    """Return the title of a study's numbers, with a word on a table of another device."""
-    foreign = result.foreign_lut
-    return text + (f", predicted by a FOREIGN table of {foreign.device}" if foreign else "")
+    """Return the title of a study's numbers, with words on a device that is none and on a table of another one."""
+    foreign, simulated = result.foreign_lut, "SIMULATED " if result.is_simulated else ""
+    return simulated + text + (f", predicted by a FOREIGN table of {foreign.device}" if foreign else "")
 
 
 def table_notes(result: StudyResult) -> list[str]:
@@ -95,7 +95,7 @@ def notes_of(result: StudyResult) -> list[str]:
         notes.append(f"target {result.goal.target_ms:.4g} ms ({result.goal.target_source}{sure})")
     if result.config.other_devices:
         how = "the worst of" if result.config.combine == "worst" else "the weighted geometric mean of"
-        notes.append(f"latency is {how} {' and '.join(result.config.devices)}")
+        notes.append(f"latency is {how} {' and '.join(result.devices)}")
     if result.seed_noise is not None:
         notes.append(
             f"seed noise of one training: {100 * result.seed_noise:.2f} points of val accuracy; networks that tie "
@@ -108,6 +108,7 @@ def notes_of(result: StudyResult) -> list[str]:
     for session in result.sessions:
         if session["verdict"] != "ok":
             notes.append(f"the measuring session is {session['verdict']}: {'; '.join(session['reasons'])}")
+        notes += session.get("notes", ())
     if any(member.test_errors for member in result.members):
         notes.append("test was read after the choice was made and chose nothing")
     return [*notes, *table_notes(result), *result.audit_notes, *result.notices]
@@ -121,7 +122,7 @@ def candidates_result(result: StudyResult) -> Result:
         for c in result.candidates
     ]
     notes = [*table_notes(result), *result.audit_notes, *result.notices]
-    title = titled(result, result.study_id)
+    title = titled(result, f"{result.study_id} ({result.status})")
     return Result(columns, rows, study_document(result), title, notes, stamped(result, columns, rows))
 
 
@@ -131,8 +132,9 @@ def study_document(result: StudyResult) -> dict[str, Any]:
         "study_id": result.study_id,
         "status": result.status,
         "created_at_utc": result.created_at_utc,
-        "config": result.config.model_dump(),
+        "config": result.config_json(),
         "versions": result.versions,
+        "is_simulated": result.is_simulated,
         "lut_id": result.lut_id,
         "lut_ids": list(result.lut_ids),
         "foreign_lut": result.foreign_lut.to_json() if result.foreign_lut else None,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,66 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
 DEFAULT_IMAGES = 256
 LEAST_IMAGES = 8
 """Fewer say too little of the largest activations."""
+HELD_OUT = 4
+"""One image of so many is kept to compare on."""
+LEAST_TO_HOLD_OUT = 16
+"""Of fewer images all calibrate, and networks are compared on the same ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """The images of a folder, each float32 ``(n, C, H, W)``.
+
+    Attributes:
+        calibration: They set the ranges of activations.
+        compared: Both networks are run on them.
+        labels: Class of each compared image, ``(n,)``; ``None`` where the folder does not tell of all of them.
+        is_held_out: Whether the compared images calibrated nothing.
+    """
+
+    calibration: Image
+    compared: Image
+    labels: npt.NDArray[np.int64] | None
+    is_held_out: bool
+
+
+def read_image_set(
+    folder: Path, preprocessing: Preprocessing, class_labels: Sequence[str] = (), limit: int = DEFAULT_IMAGES
+) -> ImageSet:
+    """Return images to calibrate with and, of `LEAST_TO_HOLD_OUT` or more, every fourth apart to compare on.
+
+    A compared image's class is the folder that it lies in; names are compared in small letters, and whatever is neither
+    letter nor digit is alike in them ("T-shirt/top" may be ``t-shirt_top``).
+
+    Args:
+        folder: As for `read_calibration_images`.
+        preprocessing: Of the network.
+        class_labels: Of the network's outputs in order, where they are known.
+        limit: At most so many calibrate, and a third as many are compared on.
+
+    Raises:
+        DataError: As `read_calibration_images`.
+    """
+    paths = _chosen_paths(folder, limit + limit // (HELD_OUT - 1))
+    images = np.concatenate([_read(path, preprocessing) for path in paths])
+    is_held_out = len(paths) >= LEAST_TO_HOLD_OUT
+    is_compared = np.arange(len(paths)) % HELD_OUT == HELD_OUT - 1 if is_held_out else np.ones(len(paths), bool)
+    labels = _labels([path for path, is_one in zip(paths, is_compared, strict=True) if is_one], folder, class_labels)
+    return ImageSet(images[~is_compared] if is_held_out else images, images[is_compared], labels, is_held_out)
+
+
+def _labels(paths: Sequence[Path], folder: Path, class_labels: Sequence[str]) -> npt.NDArray[np.int64] | None:
+    places = {_plain(label): place for place, label in enumerate(class_labels)}
+    if len(places) != len(class_labels):
+        return None
+    folders = [path.parent.name if path.parent != folder else None for path in paths]
+    found = [None if name is None else places.get(_plain(name)) for name in folders]
+    known = [place for place in found if place is not None]
+    return np.array(known, np.int64) if known and len(known) == len(found) else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", " ", name).strip().casefold()
 
 
 def read_calibration_images(folder: Path, preprocessing: Preprocessing, limit: int = DEFAULT_IMAGES) -> Image:
@@ -37,6 +100,10 @@ def read_calibration_images(folder: Path, preprocessing: Preprocessing, limit: i
         DataError: ``DAT11``: no such folder, or no images in it. ``DAT12``: a file cannot be read as an image of this
             network. ``DAT13``: too few images.
     """
+    return np.concatenate([_read(path, preprocessing) for path in _chosen_paths(folder, limit)])
+
+
+def _chosen_paths(folder: Path, limit: int) -> list[Path]:
     paths = _image_paths(folder)
     if len(paths) < LEAST_IMAGES:
         raise DataError(
@@ -47,8 +114,7 @@ def read_calibration_images(folder: Path, preprocessing: Preprocessing, limit: i
             fix="add images of the kind that the network will see",
         )
     step = max(1.0, len(paths) / max(limit, LEAST_IMAGES))
-    chosen = [paths[int(place * step)] for place in range(min(len(paths), max(limit, LEAST_IMAGES)))]
-    return np.concatenate([_read(path, preprocessing) for path in chosen])
+    return [paths[int(place * step)] for place in range(min(len(paths), max(limit, LEAST_IMAGES)))]
 
 
 def _image_paths(folder: Path) -> list[Path]:

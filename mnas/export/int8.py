@@ -12,6 +12,7 @@ import torch
 
 from mnas.architecture import Architecture
 from mnas.export.activation_ranges import ActivationRanges, calibrate
+from mnas.export.int8_layers import most_harmed_layer
 from mnas.export.int8_onnx import write_int8_onnx
 from mnas.export.int8_plan import plan_int8
 from mnas.export.int8_report import (
@@ -84,7 +85,15 @@ def quantize(
     seen = outputs_of(_RUNS[model_format](data), images)
     accuracy = compare_outputs(float_outputs(layers, weights, images), seen, labels)
     planned = plan_int8(layers, weights, ranges).layers
-    report = check_int8(data, planned, model_format, accuracy, texts, limits=limits)
+    report = check_int8(
+        data,
+        planned,
+        model_format,
+        accuracy,
+        texts,
+        limits=limits,
+        harmed=lambda: most_harmed_layer(layers, weights, data, model_format, images),
+    )
     return Int8Model(data, report)
 
 

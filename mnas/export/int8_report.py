@@ -7,9 +7,9 @@ and would hide a lost ranking), and how often both name the same class.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from mnas.export.lint import LintRules
 from mnas.export.parity import Image, Outputs, Run
 from mnas.jsonio import without_nan
 from mnas.layers import LayerSpec
+
+if TYPE_CHECKING:
+    from mnas.export.int8_layers import HarmedLayer
 
 RULES: Mapping[str, LintRules] = {
     "onnx": LintRules(
@@ -178,6 +181,7 @@ def check_int8(
     metadata: Mapping[str, str],
     *,
     limits: RankingLimits = TRAINED,
+    harmed: Callable[[], HarmedLayer | None] = lambda: None,
 ) -> Int8Report:
     """Judge a file of integers.
 
@@ -188,6 +192,7 @@ def check_int8(
         accuracy: Of `compare_int8`.
         metadata: The texts that were stored in it.
         limits: `UNTRAINED` for weights that were never trained.
+        harmed: Finds the layer that a refusal names; called where the ranking is lost.
 
     Raises:
         ExportError: ``EXP06``: the file is damaged.
@@ -206,13 +211,20 @@ def check_int8(
     floating = float_operators(data, model_format)
     faults = [Fault("EXP03", f"{one} computes in float", one) for one in floating]
     if not (accuracy.cosine >= limits.cosine and accuracy.agreement >= limits.agreement):
-        what = (
-            f"integers change what the network tells: cosine {accuracy.cosine:.3f} of the outputs less their mean "
-            f"(least {limits.cosine:g}), the same class for {accuracy.agreement:.1%} of the images (least "
-            f"{limits.agreement:.0%})"
-        )
-        faults.append(Fault("EXP12", what))
+        faults.append(_lost_ranking(accuracy, limits, harmed()))
     return Int8Report(model_format, file, accuracy, floating, (*file.faults, *faults))
+
+
+def _lost_ranking(accuracy: Int8Accuracy, limits: RankingLimits, harmed: HarmedLayer | None) -> Fault:
+    what = (
+        f"integers change what the network tells: cosine {accuracy.cosine:.3f} of the outputs less their mean "
+        f"(least {limits.cosine:g}), the same class for {accuracy.agreement:.1%} of {accuracy.images} images (least "
+        f"{limits.agreement:.0%})"
+    )
+    if harmed is None:
+        return Fault("EXP12", what)
+    told = "the same for every image" if np.isnan(harmed.cosine) else f"cosine {harmed.cosine:.3f}"
+    return Fault("EXP12", f"{what}; most is lost in layer {harmed.name} ({harmed.op}): {told}", harmed.name)
 
 
 def require_int8(report: Int8Report, what: str) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mnas.architecture import Architecture
-from mnas.errors import ArchitectureError, ConfigError, ExportError
+from mnas.errors import ConfigError, ExportError
 from mnas.export.metadata import ID_LENGTH
 from mnas.modules import LayerModule, build_module
-from mnas.named_networks import NAMED_NETWORKS, named_network
+from mnas.named_networks import NAMED_NETWORKS
+from mnas.reading import is_architecture_file, is_there, read_writable
 
 ARCHITECTURE_NAME, WEIGHTS_NAME, CARD_NAME = "architecture.json", "weights.pt", "card.json"
 
@@ -27,12 +28,14 @@ class ExportSource:
         architecture: The network.
         weights: The file of its weights; ``None`` where they are random.
         preprocessing: Of its images, from ``card.json``; ``None`` where it is not known.
+        class_labels: Of its outputs in order, from there too; empty where they are not known.
     """
 
     name: str
     architecture: Architecture
     weights: Path | None = None
     preprocessing: Mapping[str, Any] | None = None
+    class_labels: tuple[str, ...] = ()
 
     def module(self, seed: int) -> LayerModule:
         """Return the torch module, in evaluation mode; random weights get batch norm statistics that fit them.
@@ -56,30 +59,32 @@ def find_source(asked: str, architecture: Path | None, px: int | None, classes: 
     """Return what a person means.
 
     Args:
-        asked: A named network, an ``architecture.json``, a ``weights.pt``, or a folder that holds both.
+        asked: A named network, an ``architecture.json`` or its text form in a file, a ``weights.pt``, or a folder that
+            holds weights and architecture.
         architecture: Of the weights, where it is not beside them.
         px: Pixels of a named network's input.
         classes: Outputs of a named network.
 
     Raises:
         ExportError: ``EXP30``: nothing of that name.
-        ArchitectureError: ``ARC04``: the architecture cannot be read. ``ARC01``: it is none.
+        ArchitectureError: As `mnas.reading.read_writable`: a file is no architecture, or no model file could hold it.
         ConfigError: ``CFG30``: an option that does not go with this source.
     """
     path = Path(asked)
     is_named = asked in NAMED_NETWORKS
     if not is_named and (px is not None or classes is not None):
         raise _misplaced("--px and --classes", asked, "they are of a named network; a file has its own")
-    if is_named or (not path.exists() and path.suffix not in (".json", ".pt")):
+    is_description = is_architecture_file(path)
+    if is_named or not (is_there(path) or is_description or path.suffix.lower() == ".pt"):
         if architecture is not None:
             raise _misplaced("--architecture", asked, "it goes with weights")
         return _named(asked, px or 224, classes or 1000)
-    if path.is_dir():
+    if is_there(path) and path.is_dir():
         return _folder(path, architecture)
-    if path.suffix == ".json":
+    if is_description:
         if architecture is not None:
             raise _misplaced("--architecture", asked, "it goes with weights")
-        found = read_architecture(path)
+        found = read_writable(path)
         return ExportSource(found.arch_id[:ID_LENGTH], found)
     return _weights(path, architecture)
 
@@ -93,7 +98,7 @@ def _named(asked: str, px: int, classes: int) -> ExportSource:
             why=f"named networks are {', '.join(NAMED_NETWORKS)}",
             fix="name one of them, an architecture.json, a weights.pt or an export folder",
         )
-    return ExportSource(asked, named_network(asked, px, classes))
+    return ExportSource(asked, read_writable(asked, px, classes))
 
 
 def _folder(folder: Path, architecture: Path | None) -> ExportSource:
@@ -110,7 +115,7 @@ def _folder(folder: Path, architecture: Path | None) -> ExportSource:
 
 def _weights(path: Path, architecture: Path | None) -> ExportSource:
     """Return weights with their architecture, and with the preprocessing on a card beside them."""
-    if not path.is_file():
+    if not is_there(path) or not path.is_file():
         raise ExportError(
             "EXP09", "the weights cannot be read", value=os.fspath(path), why="no such file", fix="name another file"
         )
@@ -123,32 +128,29 @@ def _weights(path: Path, architecture: Path | None) -> ExportSource:
             why=f"there is no {ARCHITECTURE_NAME} beside them",
             fix="name it with --architecture",
         )
-    found = read_architecture(architecture or beside)
-    return ExportSource(found.arch_id[:ID_LENGTH], found, path, _preprocessing(path.parent / CARD_NAME, found))
+    found = read_writable(architecture or beside)
+    card = _card(path.parent / CARD_NAME, found)
+    preprocessing, labels = card.get("preprocessing"), card.get("class_labels")
+    is_each_named = isinstance(labels, list) and len(labels) == found.classes and {str} == {type(one) for one in labels}
+    return ExportSource(
+        found.arch_id[:ID_LENGTH],
+        found,
+        path,
+        preprocessing if isinstance(preprocessing, dict) else None,
+        tuple(labels) if isinstance(labels, list) and is_each_named else (),
+    )
 
 
-def read_architecture(path: Path) -> Architecture:
-    """Read an ``architecture.json``.
-
-    Raises:
-        ArchitectureError: ``ARC04``: it cannot be read. ``ARC01``: it is no architecture.
-    """
-    try:
-        return Architecture.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArchitectureError(
-            "ARC04", "the architecture cannot be read", value=os.fspath(path), why=str(error), fix="correct the file"
-        ) from error
-
-
-def _preprocessing(card: Path, architecture: Architecture) -> Mapping[str, Any] | None:
-    """Return the preprocessing on the card of this very network; a card that is missing or damaged tells nothing."""
+def _card(card: Path, architecture: Architecture) -> Mapping[str, Any]:
+    """Return the card of this very network; one that is missing or damaged tells nothing."""
+    if not card.is_file():  # a pipe would keep the reader waiting
+        return {}
     try:
         document = json.loads(card.read_text(encoding="utf-8"))
-        is_its = document["arch_id"] == architecture.arch_id and isinstance(document["preprocessing"], dict)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return document["preprocessing"] if is_its else None
+        is_its = isinstance(document, dict) and document.get("arch_id") == architecture.arch_id
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if is_its else {}
 
 
 def _misplaced(option: str, asked: str, why: str) -> ConfigError:

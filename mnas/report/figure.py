@@ -13,7 +13,7 @@ from mnas.report.ticks import LARGEST, SMALLEST, Scale, scale_of
 Interval = tuple[float, float]
 """Lower and upper end in data units; an infinite end reaches to the edge of the plot."""
 
-Style = Literal["points", "line", "steps", "hollow", "muted", "trace", "faint", "bars"]
+Style = Literal["points", "line", "steps", "hollow", "muted", "cloud", "trace", "faint", "bars"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,10 @@ class Series:
         y_intervals: Interval of each point's y, or ``None`` for none.
         labels: Tooltip of each point.
         style: ``points`` and ``hollow`` draw markers; ``line`` joins them in the order given and breaks at a missing
-            point; ``steps`` sorts by x and holds each y until the next x (a Pareto staircase); ``muted`` is background;
-            ``trace`` is a line without markers and ``faint`` one in the background, both with the first label as their
-            tooltip; ``bars`` draws columns from zero that are as wide as the x interval of each point.
+            point; ``steps`` sorts by x and holds each y until the next x (a Pareto staircase); ``muted`` is background,
+            and so is ``cloud``: thousands of dots in one stroke, without tooltips; ``trace`` is a line without markers
+            and ``faint`` one in the background, both with the first label as their tooltip; ``bars`` draws columns from
+            zero that are as wide as the x interval of each point.
         ids: ``data-id`` of each point; a table row of the same id lights up with it.
         ties: Pairs of indices of points that cannot be told apart; they share a halo.
 

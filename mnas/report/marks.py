@@ -12,9 +12,9 @@ from mnas.report.figure import Interval, Point, Series
 from mnas.report.text import escaped
 from mnas.report.ticks import LARGEST, Scale
 
-_RADIUS = {"points": 4.5, "hollow": 4.5, "steps": 4.5, "line": 3.0, "muted": 3.0}
+_RADIUS = {"points": 4.5, "hollow": 4.5, "steps": 4.5, "line": 3.0, "muted": 3.0, "cloud": 2.5}
 _WITHOUT_MARKERS = ("trace", "faint", "bars")
-_BACKGROUND = ("muted", "faint")
+_BACKGROUND = ("muted", "cloud", "faint")
 _COLOURS = 6
 
 
@@ -68,6 +68,9 @@ def marker(shape: int, x: float, y: float, radius: float, attributes: str = "", 
 def draw(series: Series, points: Sequence[Point], look: tuple[str, int], plot: Plot) -> Markup:
     """Return one series as a group: halos below, then lines, error bars and markers."""
     name, shape = look
+    if series.style == "cloud":
+        dots = "".join(f"M{number(plot.px(point.x))} {number(plot.py(point.y))}h0" for point in points)
+        return Markup(f'<g class="{name}"><path class="dots" d="{dots}"/></g>')
     if series.style in _WITHOUT_MARKERS:
         title = f"<title>{escaped(series.labels[0])}</title>" if series.labels else ""
         shown = _columns(points, plot) if series.style == "bars" else _path(series, points, plot)

@@ -20,14 +20,27 @@
       if (event.target.closest("button")) sort(table, event.target.closest("th"));
     });
   }
-  const byId = new Map();
-  for (const element of document.querySelectorAll("[data-id]")) {
-    byId.set(element.dataset.id, [...(byId.get(element.dataset.id) || []), element]);
-  }
   const light = (event, on) => {
     const element = event.target.closest && event.target.closest("[data-id]");
-    for (const each of element ? byId.get(element.dataset.id) : []) each.classList.toggle("hl", on);
+    if (!element) return;
+    for (const each of document.querySelectorAll(`[data-id="${CSS.escape(element.dataset.id)}"]`)) each.classList.toggle("hl", on);
   };
   document.addEventListener("mouseover", event => light(event, true));
   document.addEventListener("mouseout", event => light(event, false));
+
+  const root = document.documentElement;
+  const systemIsDark = matchMedia("(prefers-color-scheme:dark)");
+  const isDark = () => (root.dataset.theme || (systemIsDark.matches ? "dark" : "light")) === "dark";
+  const button = document.createElement("button");
+  const name = () => { button.textContent = isDark() ? "Light" : "Dark"; };
+  button.type = "button";
+  button.className = "theme";
+  button.title = "Change between light and dark";
+  button.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    name();
+  });
+  systemIsDark.addEventListener("change", name);
+  name();
+  document.querySelector("header").prepend(button);
 })();

@@ -1,4 +1,4 @@
-"""The parts a page is made of: paragraphs, figures, tables, pairs of name and value."""
+"""The parts a page is made of: paragraphs, figures, tables, pairs of name and value, places for the script."""
 
 from __future__ import annotations
 
@@ -154,7 +154,28 @@ class Gallery:
     figures: Sequence[Figure]
 
 
-Part = Paragraph | Figure | Table | KeyValues | Gallery
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A place that the page's script fills.
+
+    Args:
+        name: What the script knows it by: small letters.
+        instead: What stands there where no script runs.
+
+    Raises:
+        ValueError: The name is none.
+    """
+
+    kind: ClassVar[str] = "mount"
+    name: str
+    instead: Figure | Paragraph
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[a-z]+", self.name):
+            raise ValueError(f"mount {self.name!r}: a name is of small letters")
+
+
+Part = Paragraph | Figure | Table | KeyValues | Gallery | Mount
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ def _tau(value: dict[str, float]) -> str:
 def ceiling_notes(verdict: dict[str, Any]) -> list[str]:
     """Return what holds for every estimator: noise, the ceiling, and whether networks can be told apart at all."""
     ratio = verdict["better_half_spread_over_noise"]
+    origin = "audit that comes with mnas, of" if verdict.get("is_shipped") else "audit of"
     notes = [
-        f"audit of {verdict['networks']} networks x {verdict['seeds']} seeds: seed noise "
+        f"{origin} {verdict['networks']} networks x {verdict['seeds']} seeds: seed noise "
         f"{100 * verdict['noise']:.2f} points, two seeds agree at tau {_tau(verdict['seed_tau'])}",
         f"differences below {100 * verdict['gap']:.2f} points between means of {verdict['seeds']} seeds are noise",
     ]

@@ -9,8 +9,9 @@ from pathlib import Path
 from mnas.architecture import Architecture
 from mnas.errors import ConfigError
 from mnas.export.metadata import ID_LENGTH
-from mnas.export.source import ARCHITECTURE_NAME, find_source, read_architecture
+from mnas.export.source import ARCHITECTURE_NAME, find_source
 from mnas.jsonio import sha256_json
+from mnas.reading import is_architecture_file, is_there, read_writable
 from mnas.seeding import derive_seed
 from search.accuracy.jobs import TrainingJob
 from search.data.dataset import Dataset
@@ -91,7 +92,7 @@ def chosen_networks(asked: Sequence[str], px: int | None, classes: int) -> tuple
     Raises:
         ConfigError: ``CFG47``: a folder holds no network.
         ExportError: ``EXP30``: nothing of that name.
-        ArchitectureError: ``ARC01``, ``ARC04``: a file is no architecture.
+        ArchitectureError: As `mnas.reading.read_writable`: a file is no architecture, or one that nothing could train.
     """
     found: dict[str, Chosen] = {}
     for words in asked:
@@ -102,11 +103,11 @@ def chosen_networks(asked: Sequence[str], px: int | None, classes: int) -> tuple
 
 def _networks_of(words: str, px: int | None, classes: int) -> list[Chosen]:
     path = Path(words)
-    if path.is_dir():
+    if is_there(path) and path.is_dir():
         files = [path / ARCHITECTURE_NAME] if (path / ARCHITECTURE_NAME).is_file() else _files_below(path)
-        architectures = [read_architecture(file) for file in files]
+        architectures = [read_writable(file) for file in files]
         return [Chosen(one.arch_id[:ID_LENGTH], one) for one in architectures]
-    is_file = path.exists() or path.suffix in (".json", ".pt")
+    is_file = is_there(path) or is_architecture_file(path) or path.suffix.lower() == ".pt"
     source = find_source(words, None, None if is_file else px, None if is_file else classes)
     return [Chosen(source.name, source.architecture)]
 

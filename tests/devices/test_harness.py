@@ -355,3 +355,19 @@ def test_heat_makes_a_session_throttled_and_conditions_are_read_on_the_way() -> 
     assert len(rounds) >= 2 and rounds == sorted(rounds)
     assert json.loads(json.dumps(session.describe(), allow_nan=False))["conditions_during"]
     assert _harness(SimulatedDevice()).measure(models).verdict == "ok"
+
+
+def test_launches_that_were_thrown_away_are_a_note_whatever_the_verdict() -> None:
+    class Repeating(SimulatedDevice):
+        def conditions(self) -> dict[str, Any]:
+            done = int(self.time_ms > 0)
+            counts = {"hot": 5 + 3 * done, "unread": 0, "capped": 7, "unpinned": done, "failed": 2 * done}
+            return {"rejected_launches": {**counts, "kept_hot": 0, "waited_s": 30.4 * done}}
+
+    session = _harness(Repeating()).measure(_models(2))
+    assert session.verdict == "ok" and session.describe()["notes"] == list(session.notes)
+    assert session.notes == (
+        "6 launches were thrown away and made again: 3 while the device throttled, 1 off their cores, 2 without a "
+        "number; 30 s were waited for it to cool down",
+    )
+    assert _harness(SimulatedDevice()).measure(_models(2)).notes == ()

@@ -14,7 +14,7 @@ import pytest
 from devices.models.shapes import parse_shapes
 from devices.models.source import natural_formats, open_model, unique_labels
 from mnas.counts import total_macs
-from mnas.errors import ModelError
+from mnas.errors import ArchitectureError, ModelError
 from mnas.layers import layers_of
 from mnas.named_networks import named_network
 
@@ -77,6 +77,12 @@ def nets(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield name
     sys.modules.pop(name, None)
+
+
+def refused_network(code, text, folder):
+    with pytest.raises(ArchitectureError) as caught:
+        open_model(text, "onnx", folder)
+    assert caught.value.code == code and "\n" not in str(caught.value), str(caught.value)
 
 
 def refused(code, text, model_format="onnx", folder=None, shapes=None):
@@ -150,17 +156,25 @@ def test_all_formats_of_a_network_compute_the_same(tmp_path):
 
 def test_the_default_is_224_pixels(tmp_path):
     assert open_model("mobilenetv3-small", "onnx", tmp_path).artifact.input_shape == (1, 3, 224, 224)
-    assert "MOD03" in refused("MOD03", "mobilenetv3-small@0", folder=tmp_path)
+    refused_network("ARC01", "mobilenetv3-small@0", tmp_path)
     refused("MOD06", "mobilenetv3-small", folder=tmp_path, shapes=parse_shapes(["1,3,160,160"]))
 
 
 @pytest.mark.parametrize(
-    "data", ["{}", "[1", "null", '{"input_shape_chw": 3}', "[" * 100_000], ids=lambda data: data[:9]
+    ("data", "code"),
+    [
+        ("{}", "ARC01"),
+        ("[1", "ARC04"),
+        ("null", "ARC01"),
+        ('{"input_shape_chw": 3}', "ARC01"),
+        ("[" * 100_000, "ARC04"),
+    ],
+    ids=lambda value: value[:9],
 )
-def test_a_file_that_is_no_architecture(tmp_path, data):
+def test_a_file_that_is_no_architecture(tmp_path, data, code):
     path = tmp_path / "architecture.json"
     path.write_text(data)
-    refused("MOD03", str(path), folder=tmp_path)
+    refused_network(code, str(path), tmp_path)
 
 
 def test_a_file_stays_where_it_is(tmp_path, make_net):

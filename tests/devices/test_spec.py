@@ -20,7 +20,14 @@ _options = {
 _serials = st.text("abcXYZ0189.:-_[]", min_size=1, max_size=30)
 _specs = st.one_of(
     st.builds(DeviceSpec, kind=st.just("host"), runtime=st.sampled_from(HOST_RUNTIMES), **_options),
-    st.builds(DeviceSpec, kind=st.just("adb"), runtime=st.sampled_from(PHONE_RUNNERS), serial=_serials, **_options),
+    st.builds(
+        DeviceSpec,
+        kind=st.just("adb"),
+        runtime=st.sampled_from(PHONE_RUNNERS),
+        serial=_serials,
+        partial=st.sampled_from(["", "allow"]),
+        **_options,
+    ),
 )
 
 
@@ -77,6 +84,8 @@ def test_readings(text: str, spec: DeviceSpec) -> None:
         "adb:serial/ort",
         "adb:serial/",
         "adb:s/t/litert",
+        "adb:s/tflite,partial=yes",
+        "host:ort,partial=allow",
     ],
 )
 def test_bad_specs_are_usage_errors(text: str) -> None:

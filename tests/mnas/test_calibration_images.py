@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mnas.errors import DataError
-from mnas.export.calibration_images import LEAST_IMAGES, read_calibration_images
+from mnas.export.calibration_images import (
+    HELD_OUT,
+    LEAST_IMAGES,
+    LEAST_TO_HOLD_OUT,
+    read_calibration_images,
+    read_image_set,
+)
 from mnas.preprocessing import Preprocessing
 
 GREY = Preprocessing(12, 1, (0.3,), (0.2,))
@@ -167,3 +173,39 @@ def test_a_card_that_says_nothing_sensible_is_refused(change):
         Preprocessing.from_json(card | change)
     with pytest.raises(DataError, match="DAT14"):
         Preprocessing.from_json({name: value for name, value in card.items() if name not in change})
+
+
+def fill_numbered(folder, count, start=0):
+    """Images that are their own numbers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(start, start + count):
+        np.save(folder / f"{number:04}.npy", np.full((1, 12, 12), number, np.float32))
+    return folder
+
+
+@settings(max_examples=20)
+@given(count=st.integers(LEAST_IMAGES, 60), limit=st.integers(LEAST_TO_HOLD_OUT, 60))
+def test_what_is_compared_on_has_not_calibrated(tmp_path_factory, count, limit):
+    found = read_image_set(fill_numbered(tmp_path_factory.mktemp("set"), count), GREY, limit=limit)
+    calibration, compared = ({int(one) for one in images[:, 0, 0, 0]} for images in (found.calibration, found.compared))
+    assert found.is_held_out == (count >= LEAST_TO_HOLD_OUT) == calibration.isdisjoint(compared)
+    assert LEAST_IMAGES <= len(calibration) <= limit + 1
+    if found.is_held_out:
+        assert len(compared) == (len(calibration) + len(compared)) // HELD_OUT >= 4
+        assert len(calibration | compared) == min(count, limit + limit // 3)
+    else:
+        assert calibration == compared == set(range(count))
+
+
+def test_folders_that_are_named_like_the_labels_give_classes(tmp_path):
+    labels = ("T-shirt/top", "Bag", "ankle boot")
+    for place, name in enumerate(("t-shirt_top", "Bag", "Ankle Boot")):
+        fill_numbered(tmp_path / "val" / name, 8, start=100 * place)
+    found = read_image_set(tmp_path, GREY, labels)
+    assert found.labels.dtype == np.int64 and set(found.labels) == {0, 1, 2}
+    np.testing.assert_array_equal(found.labels, found.compared[:, 0, 0, 0] // 100)
+    assert read_image_set(tmp_path, GREY).labels is None
+    assert read_image_set(tmp_path, GREY, ("bag", "Bag", "ankle boot")).labels is None
+    assert read_image_set(tmp_path, GREY, labels[:2]).labels is None
+    # The folder that was named is a folder of images, whatever it is called.
+    assert read_image_set(tmp_path / "val" / "Bag", GREY, labels).labels is None

@@ -1,5 +1,7 @@
 """Bad input: a code, an exit status, nothing lost, no traceback."""
 
+import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -7,8 +9,11 @@ from contextlib import closing
 import pytest
 
 from latency.on_device import COMPONENTS
+from mnas.archstring import to_text
 from mnas.cli import main
 from mnas.config import make_config
+from mnas.named_networks import named_network
+from mnas.reading import MOST_BYTES
 from mnas.store import FILE_NAME, Store
 from search.study import STORE_COMPONENTS, Study, load_result
 
@@ -187,18 +192,94 @@ def test_debug_shows_the_traceback_and_nothing_else_does(tmp_path, run):
     assert run("lut", "show", "--out", tmp_path / "new")[0] == 6
 
 
+NETWORK = named_network("mobilenetv3-small", 32, 10)
+SOUND = json.dumps(NETWORK.to_json())
+TOO_WIDE = "input 3x8x8 classes 10\nstem: conv k3 o1000000 | conv k3 o{}\nhead: pool o{} | linear o10"
+NO_NETWORKS = [
+    ("absent.json", None, "ARC04"),
+    ("absent.arch", None, "ARC04"),
+    ("pipe.json", None, "ARC04"),
+    ("pipe.arch", None, "ARC04"),
+    ("text.json", b"no json", "ARC04"),
+    ("binary.json", b"\xff\xfe{}", "ARC04"),
+    ("deep.json", b"[" * 10**5, "ARC04"),
+    ("large.json", b" " * (MOST_BYTES + 1), "ARC04"),
+    ("other.json", b'{"schema": "mnas.front/1"}', "ARC01"),
+    ("thrice.json", (SOUND[:-1] + ', "classes": 10, "classes": 11}').encode(), "ARC01"),
+    ("misfit.json", SOUND.replace('"out_channels": 24', '"out_channels": 25', 1).encode(), "ARC02"),
+    ("wide.arch", TOO_WIDE.format(1_000_000, 1_000_000).encode(), "ARC06"),
+    ("CAPITALS.JSON", b"{}", "ARC01"),
+    ("CAPITALS.ARCH", b"input", "ARC05"),
+]
+READERS = {
+    "arch": ("arch", "show", "{}"),
+    "export": ("export", "{}", "--out", "{out}"),
+    "weights": ("export", "{weights}", "--architecture", "{}", "--out", "{out}"),
+    "bench": ("bench", "{}", "--out", "{out}"),
+    "train": ("train", "{}", "--data", "digits", "--out", "{out}"),
+}
+
+
+def command_of(reader, place, folder):
+    (folder / "weights.pt").write_bytes(b"")
+    return [one.format(place, out=folder / "out", weights=folder / "weights.pt") for one in READERS[reader]]
+
+
+@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize(
-    ("name", "content", "code"),
-    [
-        ("absent.json", None, "ARC04"),
-        ("text.json", "no json", "ARC04"),
-        ("other.json", '{"schema": "mnas.front/1"}', "ARC01"),
-        ("mobilenetv7", None, "ARC03"),
-    ],
+    ("name", "content", "code"), NO_NETWORKS, ids=lambda value: value if type(value) is str else ""
 )
-def test_an_architecture_that_is_none_is_told(tmp_path, run, name, content, code):
-    place = tmp_path / name if name.endswith(".json") else name
+def test_an_architecture_that_is_none_is_told_the_same_by_all(tmp_path, run, reader, name, content, code):
+    place = tmp_path / name
     if content is not None:
-        place.write_text(content)
-    status, message, _ = run("arch", "show", place)
-    assert (status, f"mnas: {code}: " in message) == (2, True)
+        place.write_bytes(content)
+    elif name.startswith("pipe"):
+        os.mkfifo(place)
+    status, message, result = run(*command_of(reader, place, tmp_path))
+    assert (status, f"{code}: " in message + result) == (2, True), message
+    assert not list(tmp_path.glob("out/**/*.onnx"))
+
+
+@pytest.mark.parametrize("reader", ["export", "weights", "bench", "train"])
+def test_what_can_be_described_and_not_be_held_is_refused_before_memory_is(tmp_path, run, reader):
+    place = tmp_path / "wide.arch"
+    place.write_text(TOO_WIDE.format(1000, 1000))
+    assert run("arch", "show", place)[0] == 0
+    status, message, result = run(*command_of(reader, place, tmp_path))
+    assert (status, "ARC06: " in message + result) == (2, True), message
+
+
+@pytest.mark.parametrize("reader", ["arch", "export", "bench"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("marked.json", SOUND.encode("utf-8-sig")),
+        ("CAPITALS.JSON", SOUND.encode()),
+        ("network.arch", to_text(NETWORK).encode()),
+        ("network.TXT", to_text(NETWORK).encode("utf-8-sig")),
+    ],
+    ids=lambda value: value if type(value) is str else "",
+)
+def test_an_architecture_that_one_command_reads_all_read(tmp_path, run, reader, name, content):
+    (tmp_path / name).write_bytes(content)
+    options = ("--rounds", "3") if reader == "bench" else ("--to", "onnx") if reader == "export" else ()
+    status, message, _ = run(*command_of(reader, tmp_path / name, tmp_path), *options)
+    assert status == 0, message
+
+
+def test_a_network_that_nothing_could_hold_leaves_the_others_in_a_bench(tmp_path, run):
+    (tmp_path / "good.json").write_text(SOUND)
+    (tmp_path / "wide.arch").write_text(TOO_WIDE.format(1000, 1000))
+    status, message, result = run(
+        *("bench", tmp_path / "good.json", tmp_path / "wide.arch", "--rounds", "3", "--format", "json"),
+        *("--out", tmp_path / "out"),
+    )
+    assert status == 2, message
+    good, wide = json.loads(result)["models"]
+    assert good["problem"] is None and good["measurement"]["latency_ms"] > 0
+    assert wide["problem"]["code"] == "ARC06"
+
+
+def test_a_network_of_no_known_name_is_told(run):
+    status, message, _ = run("arch", "show", "mobilenetv7")
+    assert (status, "mnas: ARC03: " in message) == (2, True)

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from local_phone import LocalPhone
+from runner_programs import TEXT, elf_bytes
 from software_phone.adb_server import OwnAdbServer, free_port, wait_until
 from software_phone.fixtures import clean_phone, software_phone, software_phone_build  # noqa: F401
 from software_phone.python_adbd import Faults, PythonAdbd
@@ -17,9 +18,13 @@ from software_phone.python_adbd import Faults, PythonAdbd
 from devices.adb.activity import Telling
 from devices.adb.journal import Journal
 from devices.adb.lease import lease_phone
+from devices.adb.probe import PhoneFacts
 from devices.adb.states import PhoneState
+from devices.runners.dialect import RUNNER_NAMES
+from devices.runners.library import RunnerLibrary
 from mnas.cli import main
 from mnas.cli.device_watch import Seen, changes
+from mnas.errors import DeviceError
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +89,32 @@ def test_hosts_and_phones_are_listed_together(adb, attach, capsys):
     assert main(["devices", "list", "--adb", adb]) == 0
     table = capsys.readouterr().out
     assert f"adb:{adbd.address}" in table and "Small CLI1" in table and "host:ort" in table
+
+
+def test_only_runners_that_a_bench_would_take_are_listed(adb, attach, capsys, tmp_path):
+    """A program for Linux with glibc has the right ABI and yet no loader on a phone; a software phone has that one."""
+    glibc = elf_bytes(interpreter="/lib/ld-linux-aarch64.so.1", needed=("libc.so.6",), text=TEXT["tflite"])
+    for name, data in (("linux", glibc), ("android", elf_bytes(text=TEXT["litert"])), ("x86", elf_bytes("x86_64"))):
+        (tmp_path / name).write_bytes(data)
+        RunnerLibrary().add(tmp_path / name)
+    lost = elf_bytes(text=TEXT["ortperf"])
+    (tmp_path / "lost").write_bytes(lost)
+    RunnerLibrary().add(tmp_path / "lost").path.write_bytes(b"another")
+    for serial, mark in (("REAL1", ""), ("SOFT1", "[ro.mnas.simulated]: [1]\n")):
+        _, local = attach(serial)
+        local.write("props", f"[ro.serialno]: [{serial}]\n[ro.product.cpu.abilist]: [arm64-v8a,armeabi-v7a]\n{mark}")
+    listed = {phone["serialno"]: phone["runners"] for phone in list_json(adb, capsys)["phones"]}
+    assert listed == {"REAL1": ["litert"], "SOFT1": ["litert", "tflite"]}
+    for serial, facts in (
+        ("REAL1", PhoneFacts(abis=("arm64-v8a",))),
+        ("SOFT1", PhoneFacts(abis=("arm64-v8a",), is_simulated=True)),
+    ):
+        for name in RUNNER_NAMES:
+            if name in listed[serial]:
+                assert RunnerLibrary().find(name, facts.abis, facts.interpreters).name == name
+            else:
+                with pytest.raises(DeviceError, match=r"RNR0[69]"):
+                    RunnerLibrary().find(name, facts.abis, facts.interpreters)
 
 
 def test_a_phone_in_use_says_by_whom(adb, attach, capsys):
@@ -160,6 +191,7 @@ def test_watch_says_what_comes_and_goes(adb, attach, own, capsys):
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     seen = [(one["before"], one["state"]) for one in lines if one["serial"] == adbd.address]
     assert seen[0] == ("absent", "ready") and seen[-1][1] == "absent"
+    assert {one["is_simulated"] for one in lines} == {False}, "asked once, and still known of one that is gone"
 
 
 def test_list_and_watch_show_what_is_done_with_a_phone_in_use_and_do_not_ask_it(adb, attach, capsys):
@@ -168,6 +200,7 @@ def test_list_and_watch_show_what_is_done_with_a_phone_in_use_and_do_not_ask_it(
     calls = local.read("calls")
     with lease_phone("CLI1", what="mnas bench big.tflite"):
         telling = Telling("CLI1")
+        telling.know(PhoneFacts(serialno="CLI1", abis=("x86_64",), is_simulated=True))
         telling.tell(PhoneState.COOLING, "cooling down: skin at 41.0 C")
         assert main(["devices", "list", "--adb", adb, "--format", "csv"]) == 0
         (row,) = [line for line in capsys.readouterr().out.splitlines() if adbd.address in line]
@@ -182,6 +215,7 @@ def test_list_and_watch_show_what_is_done_with_a_phone_in_use_and_do_not_ask_it(
     seen = [(one["before"], one["state"]) for one in lines if one["serial"] == adbd.address]
     assert seen == [("absent", "cooling"), ("cooling", "running")]
     assert "running a batch of 3 launches" in lines[-1]["doing"]
+    assert [one["is_simulated"] for one in lines] == [True, True], "as the holder tells it"
     assert local.read("calls") == calls
 
 
@@ -289,6 +323,10 @@ def test_clean_on_the_software_phone(clean_phone, own, adb, capsys):  # noqa: F8
     try:
         (seen,) = list_json(adb, capsys)["phones"]
         assert seen["is_simulated"] and seen["serialno"] == clean_phone.serial and seen["clusters"]
+        assert main(["devices", "watch", "--adb", adb, "--for", "0.5", "--format", "jsonl"]) == 0
+        assert json.loads(capsys.readouterr().out.splitlines()[0])["is_simulated"] is True
+        assert main(["devices", "watch", "--adb", adb, "--for", "0.5"]) == 0
+        assert f"{clean_phone.address} (simulated): absent -> ready" in capsys.readouterr().out
         assert main(["devices", "clean", clean_phone.serial, "--adb", adb, "--format", "json"]) == 0
         (one,) = json.loads(capsys.readouterr().out)["phones"]
         assert [process["command"].removeprefix("setsid ") for process in one["cleaning"]["found"]] == ["sleep 300"]

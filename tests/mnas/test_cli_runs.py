@@ -25,6 +25,7 @@ from devices.run import BenchedModel, BenchRun, GateResult, Problem, RawRuns, Re
 from devices.runs import RUNS, RunRecorder, load_run
 from devices.testing import SimulatedDevice, simulated_artifact
 from mnas.cli import main
+from mnas.cli.bench_report import bench_page
 from mnas.cli.number_format import percent, significant, with_half_width, with_interval
 from mnas.cli.output import Format, render
 from mnas.cli.run_comparison import comparison_result
@@ -263,6 +264,28 @@ def measured(label, sha256, latency_ms, interval):
     return BenchedModel(
         label, "model", label, sha256=sha256, measurement=Measurement(sha256, latency_ms, interval, (), (), (), "ok")
     )
+
+
+def test_notes_on_models_and_on_repeated_launches_are_shown_and_kept(out):
+    run = run_of(out)
+    said = ("peak memory: watched by the tool", "only parts of the model are run by the delegate gpu (4 of 9 nodes)")
+    models = (
+        replace(measured("a", "1", 2.0, None), notes=said),
+        replace(measured("b", "2", 4.0, None), notes=said[:1]),
+    )
+    run = replace(run, models=models, session={**run.session, "notes": ["1 launch was thrown away and made again"]})
+    again = BenchRun.from_json(json.loads(json.dumps(run.to_json())))
+    assert [model.notes for model in again.models] == [said, said[:1]]
+    result = run_result(again)
+    assert [record["notes"] for record in result.records] == ["; ".join(said), said[0]]
+    notes = [note for note in result.notes if said[0] in note or said[1] in note or "thrown away" in note]
+    assert notes == ["1 launch was thrown away and made again", f"all models: {said[0]}", f"a: {said[1]}"]
+    page = bench_page([again])
+    assert said[0] in page and said[1] in page and "thrown away" in page
+    old = run.to_json()
+    for model in old["models"]:
+        del model["notes"]
+    assert [model.notes for model in BenchRun.from_json(old).models] == [(), ()]
 
 
 def test_a_renamed_file_is_found_but_a_name_comes_first(out):

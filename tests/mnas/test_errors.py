@@ -50,6 +50,7 @@ def test_exit_codes_are_those_of_the_contract():
         errors.ArchitectureError: 2,
         errors.SpaceError: 2,
         errors.ModelError: 2,
+        errors.PackageError: 2,
         errors.GateFailedError: 3,
         errors.DeviceError: 4,
         errors.MeasurementError: 4,

@@ -1,5 +1,7 @@
 """Files of 8-bit integers: they keep the ranking, in both formats alike, and no convolution is left in float."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -15,6 +17,7 @@ from mnas.errors import ExportError
 from mnas.export.activation_ranges import calibrate
 from mnas.export.float_operators import float_operators
 from mnas.export.int8 import INTERFACE, export_int8, quantize
+from mnas.export.int8_layers import most_harmed_layer
 from mnas.export.int8_onnx import write_int8_onnx
 from mnas.export.int8_plan import plan_int8
 from mnas.export.int8_report import (
@@ -237,8 +240,29 @@ def test_wrong_ranges_are_refused(model_format):
     require_int8(good.report, "good")
     far = calibrate(layers, weights, images * 1000)
     bad = quantize(layers, weights, model_format, far, images, limits=limits)
-    with pytest.raises(ExportError, match=r"EXP12: here is refused.*cosine"):
+    told = rf"EXP12: here is refused.*cosine.*most is lost in layer {layers[0].name} \(conv\): the same for every image"
+    with pytest.raises(ExportError, match=told):
         require_int8(bad.report, "here")
+
+
+@pytest.mark.parametrize("model_format", WRITERS)
+@pytest.mark.parametrize("name", [name for name in BLOCKS if name not in ("grouped", "fire")])
+def test_the_layer_that_integers_harm_is_found(name, model_format):
+    block = BLOCKS[name]
+    layers, weights, _ = network_of((block, Block("pool", block.out_channels), Block("linear", 10)), SHAPE)
+    images = parity_inputs(SHAPE, 32, 1)
+    ranges = calibrate(layers, weights, images)
+    sound = most_harmed_layer(layers, weights, WRITERS[model_format](layers, weights, ranges), model_format, images)
+    assert sound.cosine > 0.8
+    # One layer alone is spoilt: its range is far too wide for what it gives.
+    harmed = next(layer for layer in layers if layer.op == "conv" and layer.activation == "none")
+    names = {harmed.name, f"{harmed.name}/linear"} & set(ranges.limits)
+    low, high = ranges.limits[harmed.name]
+    far = 600 * max(-low, high)
+    wide = replace(ranges, limits={**ranges.limits, **dict.fromkeys(names, (-far, far))})
+    found = most_harmed_layer(layers, weights, WRITERS[model_format](layers, weights, wide), model_format, images)
+    assert (found.name, found.op) == (harmed.name, "conv")
+    assert np.isnan(found.cosine)
 
 
 @pytest.mark.parametrize("model_format", WRITERS)

@@ -157,6 +157,7 @@ def test_facts_are_complete(name):
     assert re.fullmatch(r"\d{4}\.\d{5}", facts.arxiv_id)
     assert (facts.top1 is None) == (facts.top1_place == "")
     assert facts.top1 is None or 0.5 < facts.top1 < 0.8
+    assert facts.note or None not in (facts.top1, facts.latency), "a figure that is missing needs a note that says why"
     if facts.latency is not None:
         assert 10 < facts.latency.ms < 150
         assert all((facts.latency.phone, facts.latency.measured_with, facts.latency.place))

@@ -15,11 +15,13 @@ from network_cases import FUZZ, architectures, tampered, told
 from mnas.architecture import Architecture, Block, Stage
 from mnas.archstring import to_text
 from mnas.errors import ArchitectureError
+from mnas.export.source import find_source
 from mnas.layers import layers_of
 from mnas.limits import MOST_BLOCKS
 from mnas.named_networks import NAMED_NETWORKS, named_network
-from mnas.reading import MOST_BYTES, architecture_from_json, read_architecture, require_buildable
+from mnas.reading import MOST_BYTES, architecture_from_json, read_architecture, read_writable, require_buildable
 from mnas.spaces.presets import FAMILIES, open_space
+from search.finishing.request import chosen_networks
 
 JSON_PIECES = re.compile(r'"[^"]*"|[\w.]+|[][{},:]')
 SMALL = named_network("mobilenetv3-small", 32, 10)
@@ -259,6 +261,25 @@ def test_json_that_was_tampered_with_is_read_or_told(text):
 @given(tampered(sound.map(to_text), re.compile(r"\S+")).map(lambda text: text + "\n"))
 def test_a_text_that_was_tampered_with_is_sound_or_told(text):
     is_read_or_told(read_architecture, text)
+
+
+def outcome(read, source):
+    try:
+        return read(source).arch_id
+    except ArchitectureError as error:
+        return error.code, error.what
+
+
+@FUZZ
+@given(tampered(sound.map(json_of), JSON_PIECES))
+def test_what_exports_and_trains_reads_as_the_reader_does(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "tampered.json"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    expected = outcome(read_writable, path)
+    assert outcome(lambda asked: find_source(asked, None, None, None).architecture, str(path)) == expected
+    assert outcome(lambda asked: chosen_networks([asked], None, 10)[0].architecture, str(path)) == expected
+    alone = outcome(read_architecture, path)
+    assert alone == expected or expected[0] == "ARC06"
 
 
 anything = st.recursive(

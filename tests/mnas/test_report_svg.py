@@ -216,3 +216,14 @@ def test_a_crowded_legend_makes_the_figure_taller_not_the_plot_vanish():
 def test_wrong_figures_are_refused(wrong):
     with pytest.raises(ValueError, match=r"series|diagonal|small"):
         wrong()
+
+
+def test_a_cloud_is_one_stroke_with_a_dot_for_each_point_that_can_be_drawn():
+    xs, ys = [float(n) for n in range(1, 1001)], [1.0 + n % 7 for n in range(1000)]
+    ys[5], xs[6] = math.nan, math.inf
+    root = parsed(scatter([Series("c", xs, ys, style="cloud")], Axes("x", "y")))
+    (stroke,) = [path for path in root.iter(f"{SVG}path") if path.attrib.get("class") == "dots"]
+    assert len(re.findall(r"M[\d.]+ [\d.]+h0", stroke.attrib["d"])) == 998
+    assert len(list(root.iter(f"{SVG}circle"))) == 1, "that of the legend"
+    places = [float(x) for x in re.findall(r"M([\d.]+) ", stroke.attrib["d"])]
+    assert places == sorted(places) and places[0] < 100 < 800 < places[-1]

@@ -1,9 +1,11 @@
 """Search spaces at their real size: genomes, what they stand for, and refusals; small copies: test_space_reduced."""
 
+import re
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from math import log10, prod
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from mnas.named_networks import named_network
 from mnas.segments import segments_of
 from mnas.spaces import mobilenetv3
 from mnas.spaces.definition import SpaceDefinition, StageDefinition
-from mnas.spaces.presets import open_space
+from mnas.spaces.presets import FAMILIES, open_space
 
 seeds = st.integers(0, 2**32)
 presets = st.sampled_from(sorted(PRESETS))
@@ -262,3 +264,18 @@ def test_widths_and_filters_are_not_both_chosen():
     cut(mobilenetv3.DIGITS, {"filters": (0.5, 1.0)}, widths=(1.0,))
     with pytest.raises(ValidationError, match="not both"):
         cut(mobilenetv3.DIGITS, {"filters": (0.5, 1.0)})
+
+
+def test_the_contract_names_every_family_with_its_genes_and_every_layer_of_its_networks():
+    page = (Path(__file__).parents[2] / "docs" / "contracts.md").read_text(encoding="utf-8")
+    layers = page.partition("Which blocks become which layers")[2].partition("## ")[0]
+    genes = page.partition("Families are those of")[2].partition("## ")[0]
+    for family, of_family in FAMILIES.items():
+        assert f"`{family}`" in genes
+        assert {f"`{preset}`" in genes for preset in of_family} == {True}
+        space = open_space(family, "imagenet")
+        kinds = {re.sub(r"\d+", "", name).rpartition(".")[2] for name in space.gene_names}
+        assert not [kind for kind in kinds if f"{kind}`" not in genes]
+        drawn = (space.decode(space.draw(np.random.default_rng(seed))) for seed in range(20))
+        ops = {layer.op for network in drawn for layer in layers_of(network)}
+        assert not [op for op in ops - {"linear"} if f"`{op}`" not in layers]

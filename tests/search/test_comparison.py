@@ -131,8 +131,9 @@ def test_searches_on_other_tables_are_measured_from_one_point(make_study, table,
         read_curves(store)  # none of them is finished
 
 
-def test_studies_of_other_things_are_refused(make_study, table, store):
-    for keys in ({}, {"training": "normal"}):
+@pytest.mark.parametrize("other", [{"training": "normal"}, {"accuracy": "halving"}, {"proxy_epochs": 3}])
+def test_studies_of_other_things_are_refused(make_study, table, store, other):
+    for keys in ({}, other):
         context = make_study(budget=4, population=4, **keys)
         goal = set_goal(context.space, table, None, 0, 10)
         context.log.append("goal", goal.to_json())

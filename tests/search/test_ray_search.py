@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from ray_cluster import ROOT, two_nodes
+from ray_cluster import ROOT, lose, two_nodes
 
 from search.events import EventLog
 from search.result import load_result
@@ -57,3 +57,18 @@ def test_a_killed_search_on_a_cluster_goes_on_and_exports_what_was_trained_there
     with open_store(out) as store:
         members = load_result(store, "").members
     assert members and all((out / member.export / "model.onnx").is_file() for member in members)
+
+
+def test_a_node_that_is_killed_in_mid_search_costs_the_search_nothing(copy_after_lut):
+    out = copy_after_lut("lost")
+    with two_nodes() as (cluster, other):
+        search = start(cluster.address, out)
+        while search.poll() is None and len(evaluated(out)) < 3:
+            time.sleep(0.1)
+        assert search.poll() is None
+        lose(cluster, other)
+        _, errors = search.communicate()
+        assert search.returncode == 0, errors
+    found = evaluated(out)
+    assert sorted(one["number"] for one in found.values()) == list(range(8))
+    assert all(one["status"] == "done" for one in found.values())

@@ -212,3 +212,9 @@ def test_killed_at_random_moments_it_comes_to_the_same(table, tmp_path):
             )
             assert 0 < rows[0]["n"] < 1024
     assert found[0] == found[1] and len(found[0]) == 2
+
+
+@pytest.mark.parametrize("budget", ["2s-device", "100,1m-device"])
+def test_a_table_has_no_device_whose_time_could_be_a_limit(table, budget):
+    with pytest.raises(ConfigError, match=r"CFG01.*no time of a device"):
+        configs_of(table, budget=budget)

@@ -16,6 +16,7 @@ from mnas.cli.output import Format, render
 from mnas.cli.study_changes import changes_note, changes_parts
 from mnas.cli.study_view import candidates_result, front_result, table_notes
 from mnas.errors import StudyError
+from search.candidate import ObjectiveValue
 from search.cards import make_card
 from search.foreign import ForeignTable
 from search.goal import goal_of, set_goal
@@ -211,3 +212,14 @@ def searched_once(tmp_path_factory):
 def test_without_measured_finalists_nothing_changed(searched):
     _, result = searched
     assert changes_note(result) == "" and changes_parts(result) == []
+
+
+def test_a_latency_that_was_measured_in_the_search_is_the_one_that_is_told(searched):
+    _, searched = searched
+    first = next(one for one in searched.candidates if one.reward is not None)
+    value = ObjectiveValue("latency", 3 * first.predicted_ms, "measured")
+    measured = replace(first, values=(ObjectiveValue("error", first.error, "proxy"), value))
+    others = tuple(measured if one is first else one for one in searched.candidates)
+    found = top_networks(replace(searched, candidates=others), len(others))
+    (told,) = [one for one in found if one.arch_id == first.arch_id]
+    assert (told.ms, told.latency_source) == (3 * first.predicted_ms, "measured")

@@ -1,6 +1,7 @@
 """Warm starts: members of the space are asked first and once, others are refused with the reason, and it resumes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from search.algorithms.registry import open_algorithm
 from search.algorithms.setting import SearchSetting
 from search.algorithms.warm_start import WarmStarted
 from search.goal import set_goal
+from search.pareto import front_indices
 from search.ranking import Ranking
 from search.study import Study
 from search.testing import MadeUpTraining, made_up_objectives, tiny_space
@@ -131,3 +133,16 @@ def test_what_has_no_network_of_the_space_is_refused_with_the_reason(make_study,
         ranking(context, table).run()
     assert files.get(name, name) in str(caught.value) and str(caught.value).count(": ") > 1
     assert context.log.payload("warm start") is None and context.executor.trained == []
+
+
+def test_what_a_search_begins_with_keeps_to_a_constraint_too(make_study, table):
+    """An earlier front goes beyond a target that is to be kept to with confidence."""
+    earlier = make_study(budget=24, population=8)
+    every = ranking(earlier, table).run()
+    front = front_indices(np.array([one.objectives for one in every]))
+    target = 0.99 * max(every[place].predicted_ms for place in front)
+    context = make_study(budget=8, population=4, seed=2, warm_start=(earlier.study_id,), confidence=0.9)
+    goal = replace(set_goal(context.space, table, target, 0, 10), confidence=0.9)
+    found = Ranking(context, table, goal).run()
+    assert len(found) == 8 and all(one.predicted_ms < target for one in found)
+    assert any("do not keep to the target" in text for text in context.reporter.warnings)

@@ -22,6 +22,7 @@ from software_phone.open_device import (
 )
 from software_phone.phone import SoftwarePhone
 
+from devices.adb.activity import Telling
 from devices.adb.device import AdbDevice
 from devices.adb.parsers.cpus import mask_of
 from devices.device import Device
@@ -95,6 +96,26 @@ def test_a_batch_is_one_script_and_each_number_is_its_models_own(
         assert_each_once(events, visits)
         assert events[0].warmup_samples and device.rejections.to_json() == dict.fromkeys(device.rejections.to_json(), 0)
     assert_left_as_found(bench)
+
+
+def test_how_far_runner_and_models_are_is_told_here_and_to_other_processes(
+    bench: DeviceBench, files: Callable[[int], list[ModelArtifact]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.adb.sending.EVERY_S", 0.0)
+    told: list[str] = []
+    activities: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+
+    monkeypatch.setattr(Telling, "tell", lambda self, state, what="": activities.append(f"{state}: {what}"))
+    with bench.open("instant_runner", tell=tell) as device:
+        assert device.load(files(3)) == {}
+    runner, models = (
+        [line for line in told if line.startswith(f"sending {what}: ")] for what in ("the runner tflite", "3 models")
+    )
+    assert runner[-1].endswith(", 100 %") and models[-1].endswith(", 100 %") and len(models) >= 3
+    assert {f"leased: {line}" for line in (*runner, *models)} <= set(activities)
 
 
 def test_what_lies_on_the_phone_is_not_sent_again(bench: DeviceBench, tmp_path: Path) -> None:

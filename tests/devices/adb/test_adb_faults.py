@@ -20,7 +20,7 @@ from software_phone.state import COOL
 
 from devices.adb.heat import HeatLimits
 from devices.measurement import Visit
-from devices.stability import judge_heat
+from devices.stability import judge_heat, tell_repeats
 from mnas.export.artifact import ModelArtifact
 
 pytestmark = pytest.mark.software_phone
@@ -63,11 +63,48 @@ def test_a_runner_that_misbehaves_gives_an_error_and_no_number(
 ) -> None:
     first, second = files(2)
     with bench.open("lying_runner", deadline_s=2.0) as device:
-        bench.phone.lie(lie, once=True)
-        bad, good = list(device.run([Visit(first, 5, 0), Visit(second, 5, 0)]))
-    assert bad.samples == () and bad.error and words in bad.error and "\n" not in bad.error
-    assert_each_once([good], [Visit(second, 5, 0)])
+        bench.phone.lie(lie)
+        (bad,) = device.run([Visit(first, 5, 0)])
+        # A launch that hangs costs its deadline once; any other is made twice again before it counts as failed.
+        assert device.rejections.failed == (0 if words == "hung" else 2)
+        (again,) = device.run([Visit(first, 5, 0)])
+        assert device.rejections.failed == (0 if words == "hung" else 2), "its repeats were in vain: no more of them"
+        bench.phone.lie("honest")
+        good = list(device.run([Visit(one, 5, 0) for one in (second, first)]))
+    for one in (bad, again):
+        assert one.samples == () and one.error and words in one.error and "\n" not in one.error
+    assert_each_once(good, [Visit(one, 5, 0) for one in (second, first)])
     assert_left_as_found(bench)
+
+
+@pytest.mark.parametrize("lie", ["wrong_count 3", "early_fail", "crash", "truncated", "garbage", "nan"])
+def test_a_launch_that_fails_once_is_made_again_and_told(
+    bench: DeviceBench, files: Callable[[int], list[ModelArtifact]], lie: str
+) -> None:
+    visits = [Visit(model, 5, 0) for model in files(4)]
+    with bench.open("lying_runner") as device:
+        before = device.conditions()
+        bench.phone.lie(lie, once=True)
+        assert_each_once(list(device.run(visits)), visits)
+        (told,) = tell_repeats([before, device.conditions()])
+    assert told == "1 launch was thrown away and made again: 1 without a number"
+    assert_left_as_found(bench)
+
+
+def test_parts_that_a_delegate_leaves_are_refused_unless_they_are_allowed(
+    bench: DeviceBench, files: Callable[[int], list[ModelArtifact]]
+) -> None:
+    (model,) = files(1)
+    bench.phone.lie("partial")
+    with bench.open("lying_runner") as device:
+        refused = device.try_model(model)
+        assert refused.how == "refused" and "only parts" in refused.error and "partial=allow" in refused.error
+        whole = device.info
+    with bench.open("lying_runner", options=",partial=allow") as device:
+        allowed = device.try_model(model)
+        assert allowed.how == "ok" and any("only parts" in note for note in allowed.notes)
+        assert_each_once(list(device.run([Visit(model, 5, 0)])), [Visit(model, 5, 0)])
+        assert device.info.delegate == f"{whole.delegate}+cpu" and device.info.device_key != whole.device_key
 
 
 @pytest.mark.parametrize(("size_mb", "is_good"), [(64, True), (300, False)])
@@ -76,9 +113,10 @@ def test_shared_memory_is_limited_only_far_above_what_models_need(
 ) -> None:
     visits = [Visit(model, 5, 0) for model in files(2)]
     with bench.open("lying_runner") as device:
-        bench.phone.lie(f"shared {size_mb}", once=True)
-        first, second = device.run(visits)
-    assert_each_once([second], visits[1:])
+        bench.phone.lie(f"shared {size_mb}", once=is_good)
+        (first,) = device.run(visits[:1])
+        bench.phone.lie("honest")
+        assert_each_once(list(device.run(visits[1:])), visits[1:])
     if is_good:
         assert_each_once([first], visits[:1])
     else:
@@ -101,8 +139,9 @@ def test_a_trial_tells_how_a_model_failed(
 ) -> None:
     (model,) = files(1)
     with bench.open("lying_runner", deadline_s=1.0) as device:
-        bench.phone.lie(lie, once=True)
+        bench.phone.lie(lie)
         trial = device.try_model(model)
+        bench.phone.lie("honest")
         assert trial.how == how and trial.error and trial.first_run_ms is None
         good = device.try_model(model)
     assert good.how == "ok" and good.load_ms == 1.5 and good.peak_memory_bytes

@@ -1,4 +1,4 @@
-"""Phones that are hot, held back or still starting while they measure, and what others are told of it: 9 kinds.
+"""Phones that are hot, held back or still starting while they measure, and what others are told of it: 10 kinds.
 
 ======================  ===================================================================================
 kinds                   what happens
@@ -7,7 +7,7 @@ heat (6)                hot, or held back, before the first launch; the cable is
                         down; a status set by hand; a phone that stays hot from the start; clocks held by
                         fixed performance
 starts (2)              Android has not started yet, at the start and after a reboot in mid-run
-other processes (1)     they are told what is done with the phone
+other processes (2)     they are told what is done with the phone, in every state
 ======================  ===================================================================================
 
 Phones that get hot, or no longer tell their heat, between launches are in `test_adb_faults`.
@@ -26,9 +26,10 @@ from software_phone.open_device import assert_each_once, pretended_models
 from software_phone.phone import SoftwarePhone
 from software_phone.state import COOL
 
-from devices.adb.activity import activity_of
+from devices.adb.activity import Telling, activity_of
 from devices.adb.heat import HeatLimits, Rejections
 from devices.adb.lease import holder_of
+from devices.adb.states import HELD, PhoneState
 from devices.measurement import Visit
 from mnas.errors import DeviceError
 
@@ -95,6 +96,38 @@ def test_other_processes_are_told_what_is_done_with_the_phone(scene: Scene, visi
     note()
     assert seen == ["staged", "running", "staged", "cooling", "free"]
     assert list((scene.state / "phones/activities").iterdir()) == []
+
+
+def test_a_held_phone_passes_every_state_and_others_can_read_each(
+    scene: Scene, visits: list[Visit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read back as another process would, each time that something is told, through a cut and through heat."""
+    seen: list[PhoneState] = []
+    tell = Telling.tell
+
+    def tell_and_read(self: Telling, state: PhoneState, what: str = "") -> None:
+        tell(self, state, what)
+        holder = holder_of(scene.phone.serial, folder=scene.state)
+        found = activity_of(holder, folder=scene.state).state if holder else PhoneState.READY
+        assert found is state
+        if seen[-1:] != [found]:
+            seen.append(found)
+
+    monkeypatch.setattr(Telling, "tell", tell_and_read)
+    scene.phone.lie("slow 1", once=True)
+    with scene.open("lying_runner") as device:
+        with Trap(lambda: bool(scene.launches()), scene.cut):
+            assert_each_once(list(device.run(visits)), visits)
+        scene.phone.set_thermal(2, _HOT)
+        with Trap(lambda: device.rejections.cool_downs > 0, lambda: scene.phone.set_thermal(0, COOL)):
+            assert_each_once(list(device.run(visits)), visits)
+    assert holder_of(scene.phone.serial, folder=scene.state) is None
+    made_ready = [PhoneState.LEASED, PhoneState.STAGED]
+    cut = [PhoneState.RUNNING, PhoneState.LOST, PhoneState.RUNNING, PhoneState.COLLECTING, PhoneState.STAGED]
+    heat = [PhoneState.RUNNING, PhoneState.COLLECTING, PhoneState.COOLING]
+    heat += [PhoneState.RUNNING, PhoneState.COLLECTING, PhoneState.STAGED]
+    assert seen == [*made_ready, *cut, *heat, PhoneState.CLEAN]
+    assert HELD | {PhoneState.LOST} == set(seen)
 
 
 def test_a_status_that_was_set_by_hand_is_refused(scene: Scene) -> None:

@@ -85,20 +85,6 @@ def test_a_released_phone_is_free_while_its_process_lives(tmp_path, holder):
         assert process.poll() is None
 
 
-def test_waiting_takes_the_phone_when_its_holder_ends(tmp_path, holder):
-    process = holder()
-    polls = []
-
-    def sleep(seconds):
-        polls.append(seconds)
-        if len(polls) == 2:
-            process.kill()
-            process.wait()
-
-    with lease_phone("S:1/x", wait_s=60, folder=tmp_path, sleep=sleep):
-        assert len(polls) >= 2
-
-
 def test_two_threads_of_one_process_exclude_each_other(tmp_path):
     with lease_phone("S", folder=tmp_path):
         refused = []

@@ -98,9 +98,9 @@ def test_a_lease_and_a_quarantine_are_seen(world, tmp_path):
 def test_runners_are_asked_for_by_the_phones_interfaces(world, tmp_path):
     asked = []
 
-    def runners(abis):
-        asked.append(tuple(abis))
-        return ["tflite"] if "arm64-v8a" in abis else []
+    def runners(facts):
+        asked.append(facts.abis)
+        return ["tflite"] if "arm64-v8a" in facts.abis else []
 
     phones = rows_of(world, tmp_path, runners=runners)
     assert phones["S1"].runners == ("tflite",) and phones["S2"].runners == ()

@@ -9,6 +9,7 @@ from software_phone.python_adbd import Faults
 from software_phone.small_phone import MakePhone, SmallPhone
 
 from devices.adb.failures import FileRefused, PhoneLost
+from devices.adb.sending import Sending
 from devices.adb.staging import CACHE_DIR, CacheItem, stage, sweep
 from mnas.errors import ConfigError
 
@@ -141,3 +142,22 @@ def test_a_hash_that_is_none_never_becomes_a_path(phone: SmallPhone) -> None:
     with pytest.raises(ConfigError, match="ADB08"):
         stage(phone.link, [CacheItem(b"x", "../../evil")], deadline_s=_LONG_S)
     assert phone.link.round_trips == 0
+
+
+def test_a_long_push_tells_how_far_it_is_now_and_then(phone: SmallPhone) -> None:
+    """Every chunk takes a second here; a word comes at most each two, and grows."""
+    told: list[str] = []
+    seconds = iter(range(1000))
+    sending = Sending("2 models", told.append, lambda: float(next(seconds)))
+    stage(phone.link, [CacheItem(bytes(600_000)), CacheItem(b"x" * 400_000)], deadline_s=_LONG_S, on_progress=sending)
+    assert len(told) >= 3 and all(line.startswith("sending 2 models: ") and " of 1.0 MB, " in line for line in told)
+    shares = [int(line.split(", ")[1].removesuffix(" %")) for line in told]
+    assert shares == sorted(set(shares)) and shares[-1] <= 100
+
+
+def test_a_push_that_is_over_soon_is_not_spoken_of() -> None:
+    told: list[str] = []
+    sending = Sending("1 model", told.append, lambda: 0.0)
+    for sent in range(0, 1001, 100):
+        sending(sent, 1000)
+    assert told == []

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.adb.states import MAY_RETURN, NEEDS_PERSON, PhoneState, not_usable, remedy_of, state_of
+from devices.adb.states import NEEDS_PERSON, PhoneState, not_usable, remedy_of, state_of
 
 WORDS = {
     "device": PhoneState.READY,
@@ -37,7 +37,10 @@ def test_an_unknown_word_is_never_ready(word):
     assert (state_of(word) is PhoneState.READY) == (word.strip() == "device")
 
 
-@pytest.mark.parametrize("state", sorted({*NEEDS_PERSON, *MAY_RETURN, PhoneState.LEASED}))
+_UNUSABLE = {*NEEDS_PERSON, PhoneState.ABSENT, PhoneState.CONNECTING, PhoneState.OFFLINE, PhoneState.LOST}
+
+
+@pytest.mark.parametrize("state", sorted({*_UNUSABLE, PhoneState.LEASED}))
 def test_every_state_in_which_a_phone_cannot_be_used_has_a_remedy(state):
     assert len(remedy_of(state)) > 20
 
@@ -48,11 +51,6 @@ def test_remedies_are_exact_where_a_command_mends_it():
     assert "adb reboot" in remedy_of(PhoneState.OFFLINE, "recovery")
     assert "Allow USB debugging" in remedy_of(PhoneState.UNAUTHORIZED)
     assert remedy_of(PhoneState.READY) == ""
-
-
-def test_what_waits_for_a_person_is_never_waited_for():
-    assert not NEEDS_PERSON & MAY_RETURN
-    assert PhoneState.UNAUTHORIZED in NEEDS_PERSON
 
 
 def test_the_error_names_state_word_and_remedy():

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from runner_programs import transcript
 
@@ -157,7 +157,10 @@ def test_one_run_and_equal_runs():
         "count=50 first=32891 curr=33978 min=32641 max=34005 avg=33209.4 std=450 p5=32700 median=331500 p95=33990",
         "count=50 first=32891 curr=33978 min=32641 max=34005 avg=33209.4 std=450 p5=32700 median=3",
         "count=50 first=32891 curr=33978 min=32641 max=34005 avg=33209.4 std=450 p5=32700",
+        # A fastest run of 0 may be true, but not at this spread: none of 50 is more than seven times it from the mean.
         "count=50 first=32891 curr=33978 min=0 max=34005 avg=33209.4 std=450 p5=32700 median=33150 p95=33990",
+        "count=50 first=32891 curr=33978 min=32641 max=94005 avg=33209.4 std=450 p5=32700 median=33150 p95=33990",
+        "count=50 first=0 curr=0 min=0 max=0 avg=33209.4 std=0 p5=0 median=0 p95=0",
         "count=50 first=32891 curr=33978 min=32641 max=34005 avg=x std=450",
         "count=50",
         "count=50 first=32891 curr=33978 min=32641 max=34005 avg=33000.1 std=450 p5=32700 median=33150 p95=33990",
@@ -165,6 +168,32 @@ def test_one_run_and_equal_runs():
 )
 def test_a_line_that_cannot_be_is_no_number(line):
     failed(read(re.sub(r"count=50 .*", line, MODERN)))
+
+
+def told_of(times_us):
+    """What the tool prints of runs: whole microseconds, six digits of the mean, whole ones of the spread."""
+    ordered, mean = sorted(times_us), sum(times_us) / len(times_us)
+    if len(times_us) == 1 or ordered[0] == ordered[-1]:
+        line = f"count={len(times_us)} curr={times_us[-1]}" + ("(all same)" if len(times_us) > 1 else "")
+    else:
+        spread = int((sum((one - mean) ** 2 for one in times_us) / len(times_us)) ** 0.5)
+        line = f"count={len(times_us)} first={times_us[0]} curr={times_us[-1]} min={ordered[0]} max={ordered[-1]} "
+        line += f"avg={mean:g} std={spread}"
+    p5, median, p95 = (ordered[min(int(share * len(ordered)), len(ordered) - 1)] for share in (0.05, 0.5, 0.95))
+    line += f" p5={p5} median={median} p95={p95}"
+    return re.sub(r"count=50 .*", line, MODERN).replace("(avg): 33209.4", f"(avg): {mean:g}"), median
+
+
+@given(st.lists(st.one_of(st.integers(0, 3), st.integers(0, 10**8)), min_size=1, max_size=60))
+@example([0, 1, 1])
+@example([0, 0, 1])
+@example([0] * 59 + [10**8])
+def test_whatever_runs_took_is_read_unless_half_of_them_read_0(times_us):
+    """Times are cut to whole microseconds: the fastest run of a tiny model truly reads 0, its median must not."""
+    text, median_us = told_of(times_us)
+    result = read(text, runs=len(times_us))
+    assert (result.error == "") is (median_us > 0), result.error
+    assert result.samples_ms == ((median_us / 1000,) if median_us else ())
 
 
 @given(st.integers(0, len(MODERN) - 1))
