@@ -256,7 +256,7 @@ def run(mistake: Mistake) -> tuple[str, int]:
         done = subprocess.run(
             [sys.executable, "-m", "mnas", *mistake.command.split()],
             cwd=folder,
-            env={**_environment(), "MNAS_ADB": adb},
+            env={**_environment(), "MNAS_ADB": adb, "MNAS_BUSY": "ignore"},
             capture_output=True,
             text=True,
             timeout=300,
