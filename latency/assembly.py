@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import sqrt
 
 import numpy as np
 
 from latency.calibration import Calibration, calibrate, sums_by_resolution
 from latency.draws import table_draws
+from latency.estimator import LatencyEstimate
 from latency.key import segment_key, segment_to_json
 from latency.plan import LutPlan
 from latency.probes import Probe, SegmentProbes
@@ -150,17 +152,47 @@ def _uncertainty(
         calibration: On the calibration networks alone.
         draws: Of the table.
     """
+    errors, variances = [], []
+    for row, (predicted, variance) in zip(rows, _predictions(plan, rows, calibration, draws), strict=True):
+        is_fitted = row.purpose == "calibration"
+        errors.append(calibration.cv_error if is_fitted else predicted / row.measured_ms - 1)
+        variances.append(variance / predicted**2)
+    return uncertainty_of(errors, variances, [(row.low_ms, row.high_ms) for row in rows])
+
+
+def _predictions(
+    plan: LutPlan, rows: Sequence[MeasuredNetwork], calibration: Calibration, draws: TableDraws
+) -> list[tuple[float, float]]:
+    """Return each network's prediction, milliseconds, and its variance over the draws, square milliseconds."""
     order = {segment: row for row, segment in enumerate(plan.segments)}
     params = np.array([block_params(segment) for segment in plan.segments], dtype=np.float64)
     costs = draws.costs_ms(params, np.array([calibration.weight(segment) for segment in plan.segments]))
-    errors, variances = [], []
+    found = []
     for row in rows:
         drawn = costs[[order[one] for one in _segments(plan, row)]].sum(axis=0) + draws.intercepts_ms
-        predicted = calibration.apply(row.sum_ms, row.block_params)
-        is_fitted = row.purpose == "calibration"
-        errors.append(calibration.cv_error if is_fitted else predicted / row.measured_ms - 1)
-        variances.append(float(np.var(drawn)) / predicted**2)
-    return uncertainty_of(errors, variances, [(row.low_ms, row.high_ms) for row in rows])
+        found.append((calibration.apply(row.sum_ms, row.block_params), float(np.var(drawn))))
+    return found
+
+
+def _held_out_intervals(
+    plan: LutPlan, measured: Found, rows: Sequence[MeasuredNetwork], calibration: Calibration
+) -> list[tuple[float, float]]:
+    """Return 95 % intervals of the validation networks, by what is known without them.
+
+    Args:
+        plan: Of the table.
+        measured: Of its networks.
+        rows: Networks with their sums as ``calibration`` weighs them.
+        calibration: On the calibration networks alone.
+    """
+    fitted, held_out = ([row for row in rows if row.purpose == purpose] for purpose in _PURPOSES)
+    draws = _draws(plan, measured, fitted, calibration)
+    known = _uncertainty(plan, fitted, calibration, draws)
+    estimates = [
+        LatencyEstimate(ms, sqrt(ms**2 * known.variance + known.drawn * variance), "lut")
+        for ms, variance in _predictions(plan, held_out, calibration, draws)
+    ]
+    return [(one.low_ms, one.high_ms) for one in estimates]
 
 
 def _entry_row(lut_id: str, segment: Segment, entry: LutEntry, draws: bytes) -> tuple[object, ...]:
@@ -187,7 +219,10 @@ def _finished(plan: LutPlan, measured: Found) -> _Finished:
     # Judged is a calibration that has not seen the validation networks; the one in use has seen both.
     first, seen = _calibrated(plan, entries, networks, _PURPOSES[:1])
     fitted, held_out = (_columns(plan, entries, seen, purpose, first) for purpose in _PURPOSES)
-    validation = validate(fitted, held_out) if len(fitted.sums_ms) > 1 and len(held_out.sums_ms) > 1 else None
+    validation = None
+    if len(fitted.sums_ms) > 1 and len(held_out.sums_ms) > 1:
+        intervals_ms = _held_out_intervals(plan, measured, seen, first)
+        validation = validate(fitted, replace(held_out, intervals_ms=intervals_ms))
     calibration, rows = _calibrated(plan, entries, networks) if validation else (first, seen)
     draws = _draws(plan, measured, rows, calibration)
     return _Finished(entries, rows, calibration, validation, _uncertainty(plan, seen, first, draws), draws)

@@ -28,6 +28,8 @@ from mnas.store import Store
 SCHEMA = "mnas.drift/1"
 BOUND = 0.05
 """Median over the networks of how far they are off what the table was calibrated on."""
+REFUSED = 2 * BOUND
+"""No search begins by a table whose device is off by more, noise taken off, in two sessions on end."""
 NETWORKS = 5
 _ROUNDS = 12
 _Z95 = 1.96
@@ -67,6 +69,8 @@ class Drift:
         references: Reference network -> its raw reading now over its nominal when the table was built.
         were_nominals_replaced: The device has been calibrated anew since.
         reasons: What speaks against the table, or against this judgement.
+        at_least: Median over the networks of the least that they can be off, by the ends of their intervals, as a
+            fraction; below zero where noise explains it all, ``None`` without networks.
     """
 
     lut_id: str
@@ -77,6 +81,11 @@ class Drift:
     references: dict[str, float]
     were_nominals_replaced: bool
     reasons: tuple[str, ...]
+    at_least: float | None = None
+
+    def is_beyond(self, bound: float) -> bool:
+        """Return whether the device is off by more than a bound whatever noise explains."""
+        return self.at_least is not None and self.at_least > bound
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as strict JSON."""
@@ -160,13 +169,12 @@ def judge(
     reasons = ["the device was calibrated anew since the table was built"] if replaced else []
     reasons += [f"the session was {session['verdict']}: {why}" for why in session["reasons"]]
     off = median(abs(one.ratio - 1) for one in networks) if networks else None
-    verdict = "unknown" if off is None else "ok"
-    if off is not None and off > bound:
-        is_sure = median(abs(math.log(one.ratio)) - math.log1p(one.noise) for one in networks) > 0
-        verdict = "drifted" if is_sure else "unclear"
     if off is None:
         reasons.append("none of its networks gave a number")
-    return Drift(lut_id, verdict, bound, off, networks, references, replaced, tuple(reasons))
+        return Drift(lut_id, "unknown", bound, None, networks, references, replaced, tuple(reasons))
+    at_least = math.expm1(median(abs(math.log(one.ratio)) - math.log1p(one.noise) for one in networks))
+    verdict = "ok" if off <= bound else "drifted" if at_least > 0 else "unclear"
+    return Drift(lut_id, verdict, bound, off, networks, references, replaced, tuple(reasons), at_least)
 
 
 def _drift_of(row: Mapping[str, Any], session: MeasuringSession) -> NetworkDrift:

@@ -52,22 +52,11 @@ class Revalidation:
     validation: Validation
     networks: tuple[ValidatedNetwork, ...]
 
-    @property
-    def covered(self) -> float:
-        """Share of the networks whose measurement lies within the prediction's 95 % interval."""
-        return sum(one.low_ms <= one.measured_ms <= one.high_ms for one in self.networks) / len(self.networks)
-
-    @property
-    def relative_width(self) -> float:
-        """Mean width of these intervals over the prediction."""
-        widths = [(one.high_ms - one.low_ms) / one.predicted_ms for one in self.networks]
-        return sum(widths) / len(widths)
-
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {
-            "covered": self.covered,
-            "relative_width": self.relative_width,
+            "covered": self.validation.covered,
+            "relative_width": self.validation.relative_width,
             "networks": [asdict(one) for one in self.networks],
         }
 
@@ -84,7 +73,8 @@ def revalidate(
     """
     table.require_fit(device.info, table.dtype)
     rows = store.query("SELECT * FROM lut_network WHERE lut_id = ?", (table.lut_id,))
-    fitted = [row for row in rows if row["purpose"] == "calibration"]
+    is_on_all = table.calibration.networks == len(rows)  # those that validated it serve the calibration in use, too
+    fitted = [row for row in rows if is_on_all or row["purpose"] == "calibration"]
     if len(fitted) < 2:
         raise LutError(
             "LUT07", "the table has no calibration networks", value=table.lut_id, fix="build it with calibration"
@@ -111,6 +101,7 @@ def _judged(
 ) -> Revalidation:
     """Compare predictions with measured milliseconds, beside baselines of the rows of ``lut_network``."""
     parts = [table.parts(one) for one, _ in known]
+    estimates = table.estimate([one for one, _ in known])
     calibration = MeasuredNetworks(
         sums_ms=[row["sum_ms"] for row in fitted],
         predicted_ms=[table.calibration.apply(row["sum_ms"], row["block_params"]) for row in fitted],
@@ -122,8 +113,8 @@ def _judged(
         predicted_ms=[table.calibration.apply(*one) for one in parts],
         macs=[total_macs(layers_of(one)) for one, _ in known],
         measured_ms=[ms for _, ms in known],
+        intervals_ms=[(found.low_ms, found.high_ms) for found in estimates],
     )
-    estimates = table.estimate([one for one, _ in known])
     return Revalidation(
         validate(calibration, held_out),
         tuple(

@@ -15,6 +15,7 @@ from latency.calibration import Calibration
 from latency.estimator import LatencyEstimate
 from latency.genomes import FloatArray, GenomeLatencies
 from latency.key import segment_from_json
+from latency.marks import marks_of
 from latency.origin import Origin
 from latency.uncertainty import PackedDraws, TableDraws, Uncertainty
 from latency.validation import Validation
@@ -112,9 +113,7 @@ class LatencyTable:
 
     def marks(self) -> list[str]:
         """Return what must be said wherever the table is shown or used; nothing of one built here and validated."""
-        marks = ["SIMULATED"] if self.device.is_simulated else []
-        marks += [] if self.validation else ["UNVALIDATED"]
-        return [*marks, *([self.origin.text()] if self.origin else [])]
+        return marks_of(self.device.is_simulated, self.validation is not None, self.origin)
 
     def device_differences(self, device: DeviceInfo) -> dict[str, tuple[object, object]]:
         """Return what keeps the table from speaking of a device: field -> the table's value and the device's."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from latency.additivity import stored_additivity
 from latency.coverage import covered_space
-from latency.drift import measure_drift
+from latency.drift import REFUSED, Drift, measure_drift
 from latency.on_device import OnDevice, lut_settings, public_device
 from latency.plan import LutPlan
 from latency.table import LatencyTable, load_table
@@ -39,7 +40,7 @@ def prepare(context: StudyContext) -> tuple[Outlook, Goal]:
     Raises:
         ConfigError: ``CFG05``: the target is out of reach.
         DeviceError: The device cannot be used.
-        LutError: The table cannot be built, or is not of this device or space.
+        LutError: The table cannot be built, is not of this device or space, or the device has drifted far.
     """
     try:
         tables = [_latency_table(context, number) for number in range(1, len(context.config.devices) + 1)]
@@ -77,7 +78,7 @@ def _latency_table(context: StudyContext, number: int) -> LatencyTable:
             context.reporter.line(f"latency table of {len(plan.segments)} segments on {device.info.device_id}")
             table = device.build_table(plan, context.reporter.progress)
         if is_old:
-            _look_for_drift(context, device, table)
+            _look_for_drift(context, device, table, is_begun=known is not None)
         is_simulated = table.device.is_simulated or device.info.is_simulated
         name = device.info.device_id if device.info.kind == "adb" else public_device(spec)
     stamp = foreign.to_json() if foreign else None
@@ -87,6 +88,7 @@ def _latency_table(context: StudyContext, number: int) -> LatencyTable:
         _say_simulated(context, table, name)
     _say_where_from(context, table, foreign)
     _say_how_good(context, table, spec)
+    _say_whether_sums_hold(context, table)
     return _completed(context, table)
 
 
@@ -106,17 +108,40 @@ def _completed(context: StudyContext, table: LatencyTable) -> LatencyTable:
     return complete
 
 
-def _look_for_drift(context: StudyContext, device: OnDevice, table: LatencyTable) -> None:
-    """Tell of a device that does not take any more what its table says; finalists are measured in any case."""
+def _look_for_drift(context: StudyContext, device: OnDevice, table: LatencyTable, *, is_begun: bool) -> None:
+    """Tell of a device that does not take any more what its table says; finalists are measured in any case.
+
+    A study that has not begun by the table is refused where it has drifted far, in two sessions with other networks.
+
+    Raises:
+        LutError: ``LUT10``: so it is, and foreign tables are not allowed.
+    """
     if table.device_key != device.info.device_key:
         return
-    drift = measure_drift(context.store, device, table, covered_space(table), seed=context.config.seed)
+    seed, space = context.config.seed, covered_space(table)
+    drift = measure_drift(context.store, device, table, space, seed=seed)
+    if drift.is_beyond(REFUSED) and not is_begun and not context.config.allow_foreign_lut:
+        again = measure_drift(context.store, device, table, space, seed=seed + 1)
+        if again.is_beyond(REFUSED):
+            raise _drifted(context, device, again)
     if drift.verdict == "drifted":
         text = f"latency table {drift.text()}: predictions are off; build it anew with mnas lut build --anew"
         context.log.append("notice", {"text": text}, f"drift{_of_others(context, table)}")
         context.reporter.warn(text)
     else:
         context.reporter.line(f"latency table {drift.text()}")
+
+
+def _drifted(context: StudyContext, device: OnDevice, drift: Drift) -> LutError:
+    at_least = drift.at_least or 0.0
+    return LutError(
+        "LUT10",
+        f"the device has drifted far since latency table {drift.lut_id} was built",
+        value=f"by {at_least:.0%} at least, {REFUSED:.0%} allowed; {drift.text()}",
+        why="a search would choose by latencies that the device does not have any more",
+        fix=f"build it anew: mnas lut build --anew --space {_named(context)} --device {device.info.device_id}; or "
+        f"predict by it all the same, as by another device's: --lut {drift.lut_id} --allow-foreign-lut",
+    )
 
 
 def _say_simulated(context: StudyContext, table: LatencyTable, name: str) -> None:
@@ -153,7 +178,7 @@ def _say_how_good(context: StudyContext, table: LatencyTable, spec: str) -> None
     errors = table.validation.table
     text = (
         f"latency table {table.lut_id}: MAPE {errors.mape:.1%}, Kendall tau {errors.kendall_tau:.2f} "
-        f"on {table.validation.networks} other networks"
+        f"{table.validation.judged_on(table.calibration.networks)}"
     )
     if errors.mape <= _POOR_MAPE:
         context.reporter.line(text)
@@ -162,6 +187,15 @@ def _say_how_good(context: StudyContext, table: LatencyTable, spec: str) -> None
             f"{text}; begun {table.created_at_utc}. That is poor: build another on a quieter machine with mnas lut "
             f"build --anew --space {_named(context)} --device {spec}, and name it by --lut"
         )
+
+
+def _say_whether_sums_hold(context: StudyContext, table: LatencyTable) -> None:
+    """Record for every reader of the results that the table's device takes other times than sums of its blocks."""
+    found = stored_additivity(context.store, table)
+    if found is not None and found.verdict == "not additive":
+        text = f"latency table {table.lut_id}: {found.sentence()}"
+        context.log.append("notice", {"text": text}, f"not additive{_of_others(context, table)}")
+        context.reporter.warn(text)
 
 
 def _named(context: StudyContext) -> str:

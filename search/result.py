@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
+from latency.marks import TableMarks, stored_marks, texts_of
 from latency.on_device import public_device
 from mnas.config import StudyConfig, make_config
 from mnas.errors import StudyError
@@ -135,6 +136,7 @@ class StudyResult:
             or that there was none.
         is_simulated: Whether any latency in it is of a device that is none.
         opened: Each device by the name that it had when it was opened, "" before: a phone's is made of its own serial.
+        tables: What must be said of the tables of all devices.
     """
 
     study_id: str
@@ -157,6 +159,7 @@ class StudyResult:
     audit_notes: tuple[str, ...] = ()
     is_simulated: bool = False
     opened: tuple[str, ...] = ()
+    tables: tuple[TableMarks, ...] = ()
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -170,6 +173,11 @@ class StudyResult:
         first, *others = self.devices
         return {**self.config.model_dump(), "device": first, "other_devices": tuple(others)}
 
+    @property
+    def lut_marks(self) -> list[str]:
+        """What must be said of its tables with every single result."""
+        return texts_of(self.tables)
+
     def front_json(self) -> dict[str, Any]:
         """Return ``front.json``."""
         return {
@@ -178,6 +186,7 @@ class StudyResult:
             "target_ms": self.goal.target_ms if self.goal else None,
             "best_under_target": self.best_under_target,
             "foreign_lut": self.foreign_lut.stamp() if self.foreign_lut else None,
+            "lut_marks": self.lut_marks,
             "notices": list(self.notices),
             "objectives": [objective.key for objective in self.config.sought],
             "devices": list(self.devices),
@@ -207,6 +216,7 @@ def load_result(store: Store, study_id: str) -> StudyResult:
     # Studies from before foreign tables were allowed have no word of them.
     foreign = ForeignTable(**lut["foreign"]) if lut and lut.get("foreign") else None
     members = _members(log, candidates, recommended, config, Goal.from_json(goal) if goal else None)
+    lut_ids = tuple(found["lut_id"] for found in _of_devices(log, "lut", config))
     return StudyResult(
         study_id=row["study_id"],
         created_at_utc=row["created_at_utc"],
@@ -223,9 +233,10 @@ def load_result(store: Store, study_id: str) -> StudyResult:
         best_under_target=recommended.get("best_under_target"),
         notices=tuple(value["text"] for value in log.payloads("notice").values()),
         foreign_lut=foreign,
-        lut_ids=tuple(found["lut_id"] for found in _of_devices(log, "lut", config)),
+        lut_ids=lut_ids,
         sessions=tuple(_of_devices(log, "measured", config)),
         audit_notes=_audit_notes(store, log, config, candidates),
+        tables=tuple(stored_marks(store, lut_id) for lut_id in lut_ids),
         is_simulated=is_simulated(store, row["study_id"]),
         opened=tuple(
             (log.payload("lut", device_key(n + 1)) or {}).get("device", "") for n in range(len(config.devices))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,22 +138,32 @@ def write_top(result: StudyResult, top: list[TopNetwork], space: SearchSpace, ou
             shutil.copytree(source, target, dirs_exist_ok=True)
         else:
             _write_architecture(result, one, space.decode(genomes[one.arch_id]), target)
-    document = {"schema": "mnas.top/1", **_of_study(result), "networks": [asdict(one) for one in top]}
-    write_json_atomic(folder / "top.json", document)
+    about = {"schema": "mnas.top/1", "study": result.study_id, **stamps_of(result)}
+    write_json_atomic(folder / "top.json", {**about, "networks": [asdict(one) for one in top]})
 
 
-def _of_study(result: StudyResult) -> dict[str, Any]:
-    return {"study": result.study_id, "is_simulated": result.is_simulated}
+def stamps_of(result: StudyResult) -> dict[str, Any]:
+    """Return what must be said of the devices and tables behind the latencies."""
+    foreign = result.foreign_lut.stamp() if result.foreign_lut else None
+    return {"is_simulated": result.is_simulated, "lut_marks": result.lut_marks, "foreign_lut": foreign}
+
+
+def _source_text(result: StudyResult, one: TopNetwork) -> str:
+    """Return where a latency comes from, with all that must be said of it, for a cell of Markdown."""
+    words = [one.latency_source, *(["SIMULATED"] if result.is_simulated else [])]
+    words += [f"by the FOREIGN table of {result.foreign_lut.device}"] if result.foreign_lut else []
+    words += [mark for mark in result.lut_marks if mark not in words]
+    return ", ".join(escape(text, quote=False).replace("|", "\\|") for text in words)
 
 
 def _write_architecture(result: StudyResult, one: TopNetwork, architecture: Architecture, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    layers = layers_of(architecture)
-    source = one.latency_source + (", SIMULATED" if result.is_simulated else "")
+    layers, source = layers_of(architecture), _source_text(result, one)
     card: dict[str, Any] = {
         "schema": "mnas.architecture-card/1",
-        **_of_study(result),
+        "study": result.study_id,
         **asdict(one),
+        **stamps_of(result),
         "macs": total_macs(layers),
         "params": total_params(layers),
         "weights": None,

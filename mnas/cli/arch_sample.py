@@ -13,6 +13,7 @@ from mnas.cli.options import FileOption, FormatOption, OutOption, QuietOption, o
 from mnas.cli.output import Format, Result, emit, say
 
 if TYPE_CHECKING:
+    from latency.table import LatencyTable
     from mnas.architecture import Architecture
     from mnas.constraint import Constraint
     from mnas.genome_counts import GenomeCounts
@@ -66,6 +67,7 @@ def sample(
     are mutated towards them, which a note then says; --uniform forbids it.
     """
     from mnas.candidates import CandidateGenerator
+    from mnas.cli.sample_table import table_about, table_notes
     from mnas.genome_counts import GenomeCounts
     from mnas.seeding import named_rng
     from mnas.spaces.presets import chosen_space
@@ -75,21 +77,25 @@ def sample(
     opened = chosen_space(space, preset, tuple(resolution or ()))
     counts, ranges = GenomeCounts(opened), (min_macs, max_macs, min_params, max_params)
     constraints = _count_constraints(counts, *ranges)
-    latency = _latency_constraint(opened, lut, missing, (min_latency_ms, max_latency_ms), out)
+    table = _table(opened, lut, missing, (min_latency_ms, max_latency_ms), out)
+    latency = _latency_constraint(table, opened, (min_latency_ms, max_latency_ms)) if table else None
     constraints += [latency] if latency else []
     rng = named_rng(seed, "arch sample", opened.name)
     generator = CandidateGenerator(opened, constraints, rng, max_tries=tries, uniform=uniform)
     genomes = generator.generate(number)
-    members = _members(opened, counts, genomes, latency)
+    members = _members(opened, counts, genomes, table, latency)
     if save:
         _write(save, [opened.decode(genome) for genome in genomes])
         say(f"wrote {len(genomes)} files {save / '*' / 'architecture.json'}", quiet=quiet)
     notes = [] if generator.is_uniform else ["found by mutation: not a uniform sample of what meets the constraints"]
+    notes += table_notes(table, opened) if table else []
     head = {"space": opened.name, "space_size": opened.size(), "seed": seed, "is_uniform": generator.is_uniform}
+    head |= {"lut": table_about(table) if table else None}
     records = [{name: value for name, value in one.items() if name != "genome"} for one in members]
-    rows = [[one["arch_id"][:12], *list(one.values())[1:]] for one in records]
+    columns = [name for name in records[0] if name != "lut_marks"]  # which is below the table for people
+    rows = [[one["arch_id"][:12], *(one[name] for name in columns[1:])] for one in records]
     title = f"{len(members)} of the {opened.size():,} networks of {opened.name}"
-    emit(Result(list(records[0]), rows, {**head, "members": members}, title, notes, records), output_format, output)
+    emit(Result(columns, rows, {**head, "members": members}, title, notes, records), output_format, output)
 
 
 def _ends(low: float | None, high: float | None) -> tuple[float, float]:
@@ -109,10 +115,10 @@ def _count_constraints(
     return [make(counts, *_ends(low, high)) for make, low, high in wanted if (low, high) != (None, None)]
 
 
-def _latency_constraint(
+def _table(
     space: SearchSpace, lut: str, missing: str, ends: tuple[float | None, float | None], out: Path | None
-) -> Constraint | None:
-    """Return the constraint on latency, which without ends is what shows the latency; ``None`` without a table."""
+) -> LatencyTable | None:
+    """Return the table that was asked for, complete; ``None`` where none is named and no latency asked for."""
     from mnas.errors import ConfigError
 
     if missing not in ("refuse", "interpolate"):
@@ -128,7 +134,6 @@ def _latency_constraint(
             why="the latency of a network depends on the device",
             fix="name a table with --lut (mnas lut show lists them), or build one: mnas lut build",
         )
-    from latency.constraint import latency_between
     from latency.schema import LATENCY
     from latency.table import load_table
     from mnas.store import FILE_NAME, Store
@@ -138,12 +143,25 @@ def _latency_constraint(
     if missing == "interpolate":
         table = table.completed(segments)
     table.require(segments)
+    return table
+
+
+def _latency_constraint(table: LatencyTable, space: SearchSpace, ends: tuple[float | None, float | None]) -> Constraint:
+    """Return the constraint on latency, which without ends is what shows the latency."""
+    from latency.constraint import latency_between
+
     return latency_between(table, space, *_ends(*ends))
 
 
 def _members(
-    space: SearchSpace, counts: GenomeCounts, genomes: list[Genome], latency: Constraint | None
+    space: SearchSpace,
+    counts: GenomeCounts,
+    genomes: list[Genome],
+    table: LatencyTable | None,
+    latency: Constraint | None,
 ) -> list[dict[str, Any]]:
+    from mnas.cli.sample_table import figures_of
+
     found = []
     ms = latency.measure(genomes) if latency else None
     for at, (genome, macs, params) in enumerate(
@@ -157,7 +175,7 @@ def _members(
                 "blocks": len(network.blocks),
                 "macs": int(macs),
                 "params": int(params),
-                **({} if ms is None else {"latency_ms": float(ms[at])}),
+                **({} if table is None or ms is None else figures_of(table, network, float(ms[at]))),
                 "genome": list(genome),
             }
         )

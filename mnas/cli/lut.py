@@ -61,11 +61,10 @@ def build(
     Phones of one model, runner and cores may share the work: repeat --device. Some probes are then measured by each of
     them, and a report says whether they agree.
     """
-    from latency.additivity import additivity_of
+    from latency.additivity import stored_additivity
     from latency.consistency import load_consistency
     from latency.on_device import COMPONENTS, lut_settings
     from latency.plan import LutPlan
-    from latency.saving import networks_of
     from mnas.cli.lut_build import build_table, plan_result
     from mnas.cli.lut_view import consistency_notes, validation_result
     from mnas.errors import ConfigError
@@ -92,7 +91,7 @@ def build(
     with Store(folder / FILE_NAME, COMPONENTS) as store:
         table = build_table(store, devices, todo, reporter, anew=anew)
         consistency = load_consistency(store, table.lut_id)
-        verdict = additivity_of(table, networks_of(store, table.lut_id), todo.space)
+        verdict = stored_additivity(store, table)
         page = _write_page(store, table.lut_id, folder, reporter)
     notes = [*([verdict.sentence()] if verdict else []), *consistency_notes(consistency)]
     more = {"consistency": consistency, "additivity": verdict.to_json() if verdict else None}
@@ -123,6 +122,7 @@ def show(
     output: FileOption = None,
 ) -> None:
     """List the tables of the output folder, or the entries of one: coverage, error, verdicts."""
+    from latency.additivity import stored_additivity
     from latency.consistency import load_consistency
     from latency.schema import LATENCY
     from latency.table import load_table
@@ -139,7 +139,8 @@ def show(
         if html:
             _write_html(store, table, html)
             return
-        emit(entries_result(table, load_consistency(store, table.lut_id)), output_format, output)
+        verdict = stored_additivity(store, table, is_quick=True)
+        emit(entries_result(table, load_consistency(store, table.lut_id), verdict), output_format, output)
 
 
 def _write_html(store: Store, table: LatencyTable, file: Path) -> None:

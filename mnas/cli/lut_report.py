@@ -15,6 +15,7 @@ from mnas.report.page import Cell, Figure, KeyValues, Paragraph, Part, Quantity,
 from mnas.report.svg import Axes, Series, scatter
 
 if TYPE_CHECKING:
+    from latency.additivity import Additivity
     from latency.coverage import Coverage
     from latency.table import LatencyTable
     from mnas.space import SearchSpace
@@ -37,16 +38,22 @@ def write_lut_report(store: Store, table: LatencyTable, path: Path) -> Path:
     Raises:
         OSError: The file cannot be written.
     """
+    from latency.additivity import stored_additivity
     from latency.consistency import load_consistency
 
     networks = [dict(row) for row in store.query("SELECT * FROM lut_network WHERE lut_id = ?", (table.lut_id,))]
     sittings = [dict(row) for row in store.query("SELECT * FROM lut_sitting WHERE lut_id = ?", (table.lut_id,))]
-    write_text_atomic(path, lut_page(table, networks, sittings, load_consistency(store, table.lut_id)))
+    consistency, additivity = load_consistency(store, table.lut_id), stored_additivity(store, table)
+    write_text_atomic(path, lut_page(table, networks, sittings, consistency, additivity))
     return path
 
 
 def lut_page(
-    table: LatencyTable, networks: _Rows, sittings: _Rows, consistency: Mapping[str, Any] | None = None
+    table: LatencyTable,
+    networks: _Rows,
+    sittings: _Rows,
+    consistency: Mapping[str, Any] | None = None,
+    additivity: Additivity | None = None,
 ) -> str:
     """Return one self-contained HTML page of a table.
 
@@ -55,13 +62,14 @@ def lut_page(
         networks: Rows of ``lut_network``.
         sittings: Rows of ``lut_sitting``.
         consistency: How the devices that shared the table agree.
+        additivity: Whether sums tell the latency of whole networks on its device.
     """
     from latency.coverage import coverage_of, covered_space, stages_of
 
     space = covered_space(table)
     coverage = coverage_of(table, space) if space else None
     sections = [
-        Section("Error", error_parts(table, networks, space)),
+        Section("Error", [*error_parts(table, networks, space), *_additivity_parts(additivity)]),
         Section("Coverage", _coverage_parts(table, coverage)),
         Section("Heat maps", heat_figures(table, stages_of(space) if space else {}) or [Paragraph("No blocks.")]),
         Section("Stem and head", [_ends_table(table)]),
@@ -73,10 +81,15 @@ def lut_page(
     info = table.device
     title = f"Latency table of {table.space} on {info.model}, {info.runtime}"
     subtitle = f"{table.lut_id}, {table.created_at_utc}, {info.device_id}"
-    return render_page(title, sections, subtitle=subtitle, notices=_notices(table, coverage, consistency))
+    return render_page(title, sections, subtitle=subtitle, notices=_notices(table, coverage, consistency, additivity))
 
 
-def _notices(table: LatencyTable, coverage: Coverage | None, consistency: Mapping[str, Any] | None) -> list[str]:
+def _notices(
+    table: LatencyTable,
+    coverage: Coverage | None,
+    consistency: Mapping[str, Any] | None,
+    additivity: Additivity | None,
+) -> list[str]:
     notices = ["SIMULATED device: the numbers are made up."] if table.device.is_simulated else []
     if table.origin is not None:
         notices.append(f"This table was not built here: {table.origin.text()}.")
@@ -84,6 +97,8 @@ def _notices(table: LatencyTable, coverage: Coverage | None, consistency: Mappin
         notices.append(f"{UNVALIDATED}: nothing says how far this table's predictions are off.")
     if coverage is not None and coverage.present < coverage.reached:
         notices.append(f"Not complete: {coverage_text(coverage, table)}.")
+    if additivity is not None and additivity.verdict == "not additive":
+        notices.append(f"Not additive here: {additivity.advice()}.")
     if consistency is not None and consistency["verdict"] != "ok":
         notices.append("; ".join(consistency_notes(consistency)))
     return notices
@@ -110,9 +125,13 @@ def error_parts(table: LatencyTable, networks: _Rows, space: SearchSpace | None)
     columns = ["prediction", "MAPE", "RMSE (ms)", "within 5 %", "within 10 %", "bias", "Kendall tau", "Spearman"]
     caption = (
         f"On {table.validation.networks} other networks; the calibration that is judged, and the baselines, are fitted "
-        "on the calibration networks alone."
+        f"on the calibration networks alone; {table.validation.intervals_text()}."
     )
     return [*parts, Table(columns, rows, formats=_FORMATS, caption=caption, sortable=False)]
+
+
+def _additivity_parts(additivity: Additivity | None) -> list[Part]:
+    return [Paragraph(f"Do sums of blocks tell whole networks? {additivity.sentence()}.")] if additivity else []
 
 
 _Predicted = Mapping[str, tuple[float, float, float]]
@@ -147,8 +166,8 @@ def _scatter_figure(networks: _Rows, predicted: _Predicted) -> Figure:
         )
     axes = Axes("predicted (ms)", "measured (ms)", diagonal=True, x_log=True, y_log=True)
     caption = (
-        "Bars are 95 % intervals. No entry was built from these networks. The calibration was judged on the validation "
-        "networks before it was fitted on both."
+        "Bars are 95 % intervals. No entry was built from these networks. The calibration was judged by validation "
+        "networks that it had not been fitted on; the one in use may be fitted on both."
     )
     return Figure(scatter(series, axes, title="Predicted against measured latency"), caption)
 

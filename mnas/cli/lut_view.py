@@ -10,6 +10,7 @@ from mnas.cli.number_format import percent
 from mnas.cli.output import Result
 
 if TYPE_CHECKING:
+    from latency.additivity import Additivity
     from latency.coverage import Coverage
     from latency.drift import Drift
     from latency.revalidate import Revalidation
@@ -55,8 +56,8 @@ def error_text(table: LatencyTable) -> str:
     """Return how good a table is, in a few words."""
     if table.validation is None:
         return f"{UNVALIDATED}: do not rely on it"
-    errors, count = table.validation.table, table.validation.networks
-    return f"MAPE {errors.mape:.2%}, bias {errors.bias:+.2%}, tau {errors.kendall_tau:.3f} on {count} other networks"
+    errors, judged_on = table.validation.table, table.validation.judged_on(table.calibration.networks)
+    return f"MAPE {errors.mape:.2%}, bias {errors.bias:+.2%}, tau {errors.kendall_tau:.3f} {judged_on}"
 
 
 def title_of(table: LatencyTable) -> str:
@@ -98,7 +99,9 @@ def consistency_notes(consistency: Mapping[str, Any] | None) -> list[str]:
     return [f"devices: {consistency['verdict']}; against the others: {devices}", *consistency["reasons"]]
 
 
-def entries_result(table: LatencyTable, consistency: Mapping[str, Any] | None) -> Result:
+def entries_result(
+    table: LatencyTable, consistency: Mapping[str, Any] | None, additivity: Additivity | None = None
+) -> Result:
     """Return the entries of a table, and what is to be known of it."""
     from latency.coverage import coverage_of, covered_space
 
@@ -113,6 +116,8 @@ def entries_result(table: LatencyTable, consistency: Mapping[str, Any] | None) -
     notes = [
         coverage_text(coverage, table),
         f"prediction = {table.calibration.formula()}; {error_text(table)}",
+        *([table.validation.intervals_text()] if table.validation else []),
+        *([additivity.sentence()] if additivity else []),
         f"verdicts of the entries: {', '.join(f'{count} {name}' for name, count in verdicts.most_common())}",
         f"entries that fall where they should rise: {len(falling) or 'none'}",
         *falling[:5],
@@ -126,6 +131,7 @@ def entries_result(table: LatencyTable, consistency: Mapping[str, Any] | None) -
         "verdicts": dict(verdicts),
         "non_monotone": falling,
         "consistency": consistency,
+        "additivity": additivity.to_json() if additivity else None,
         "entries": [dict(zip(columns, row, strict=True)) for row in rows],
     }
     return Result(columns, rows, document, title_of(table), notes)
@@ -170,7 +176,10 @@ def validation_result(
         rows.append([label, *(round(value, 4) for value in shares), round(e.kendall_tau, 4), round(e.spearman, 4)])
     all_notes = [
         f"{len(table.entries)} entries; prediction = {table.calibration.formula()}",
-        f"validated on {validation.networks} other networks" if validation else f"{UNVALIDATED}: do not rely on it",
+        f"validated {validation.judged_on(table.calibration.networks)}"
+        if validation
+        else f"{UNVALIDATED}: do not rely on it",
+        *([validation.intervals_text()] if validation else []),
         *(notes or []),
     ]
     document = {
@@ -186,11 +195,8 @@ def validation_result(
 
 def revalidation_result(table: LatencyTable, found: Revalidation, drift: Drift) -> Result:
     """Return what networks that were measured now say of a table, and how far its device has drifted."""
-    covered, count = percent(found.covered), len(found.networks)
-    width = percent(found.relative_width)
     level = sorted(drift.references.items())
     notes = [
-        f"95 % intervals hold {covered} of the {count} measurements; their mean width is {width}",
         f"drift since it was built: {drift.text()}",
         *(
             [f"references now over their nominals then: {', '.join(f'{name} {ratio:.2f}' for name, ratio in level)}"]

@@ -73,11 +73,22 @@ def render(result: Result, output_format: Format) -> str:
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in result.objects())
     if output_format is Format.csv:
         return _csv(result)
-    if output_format is Format.md:
-        cells = [[_text(cell).replace("|", "\\|") for cell in row] for row in result.rows]
-        lines = [list(result.columns), ["---"] * len(result.columns), *cells]
-        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return _table(result)
+    return _markdown(result) if output_format is Format.md else _table(result)
+
+
+def _markdown(result: Result) -> str:
+    """Return a table between its title and its notes, whose words must go with the numbers."""
+    cells = [[_text(cell).replace("|", "\\|") for cell in row] for row in result.rows]
+    lines = [list(result.columns), ["---"] * len(result.columns), *cells]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    title = f"### {_paragraph(result.title)}\n\n" if result.title else ""
+    notes = "".join(f"- {_paragraph(note)}\n" for note in result.notes)
+    return title + table + (f"\n{notes}" if notes else "")
+
+
+def _paragraph(text: str) -> str:
+    """Return a text as one line of Markdown in which no HTML can begin."""
+    return " ".join(text.split()).replace("<", "\\<")
 
 
 def _csv(result: Result) -> str:

@@ -30,11 +30,12 @@ def export(
     quiet: QuietOption = False,
 ) -> None:
     """Write the best networks of a study: finalists whole, other candidates as architectures without weights."""
+    from mnas.cli.study_view import stamped, table_notes, titled
     from search.events import EventLog
     from search.result import load_result
     from search.study import open_store
     from search.study_space import study_space
-    from search.top import top_networks, write_top
+    from search.top import stamps_of, top_networks, write_top
 
     source = output_folder(out)
     with open_store(source, must_exist=True) as store:
@@ -60,6 +61,9 @@ def export(
     notes = []
     if any(one.export is None for one in found):
         notes.append("architecture: ranked after a short training whose weights were not kept; train it before use")
-    document = {"study_id": result.study_id, "folder": str(folder), "networks": [asdict(one) for one in found]}
-    emit(Result(_COLUMNS, rows, document, f"best of {result.study_id} by {by}", notes), output_format, output)
+    notes += [*table_notes(result), *result.notices]
+    about = {"study_id": result.study_id, "folder": str(folder), **stamps_of(result)}
+    document = {**about, "networks": [asdict(one) for one in found]}
+    title, records = titled(result, f"best of {result.study_id} by {by}"), stamped(result, _COLUMNS, rows)
+    emit(Result(_COLUMNS, rows, document, title, notes, records), output_format, output)
     say(f"folder:  {quote(str(folder))}", quiet=quiet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mnas.cli.output import Result
@@ -59,16 +60,31 @@ def front_result(result: StudyResult) -> Result:
                 ", ".join(marks),
             ]
         )
-    title = title_of(result)
-    if result.foreign_lut:
-        title += f", predicted by a FOREIGN table of {result.foreign_lut.device}"
+    title = titled(result, f"{result.study_id} ({result.status})")
     columns = (*_COLUMNS, *further_columns(result), "mark")
-    return Result(columns, rows, study_document(result), title, notes_of(result))
+    return Result(columns, rows, study_document(result), title, notes_of(result), stamped(result, columns, rows))
 
 
-def title_of(result: StudyResult) -> str:
-    """Return a study's id and state, and first of all whether its numbers are of a device that is none."""
-    return ("SIMULATED " if result.is_simulated else "") + f"{result.study_id} ({result.status})"
+def titled(result: StudyResult, text: str) -> str:
+    """Return the title of a study's numbers, with words on a device that is none and on a table of another one."""
+    foreign, simulated = result.foreign_lut, "SIMULATED " if result.is_simulated else ""
+    return simulated + text + (f", predicted by a FOREIGN table of {foreign.device}" if foreign else "")
+
+
+def table_notes(result: StudyResult) -> list[str]:
+    """Return what must be said of the study's tables, as far as its notices do not say it."""
+    said = [
+        (one, [mark for mark in one.marks if not any(one.lut_id in n and mark in n for n in result.notices)])
+        for one in result.tables
+    ]
+    return [f"latency table {one.lut_id}: {', '.join(marks)}" for one, marks in said if marks]
+
+
+def stamped(result: StudyResult, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[dict[str, object]]:
+    """Return rows for JSON lines and CSV, which have no room for notes: each says what its table is marked by."""
+    foreign = [f"FOREIGN: of {result.foreign_lut.device}"] if result.foreign_lut else []
+    words = "; ".join([*foreign, *result.lut_marks])
+    return [{**dict(zip(columns, row, strict=True)), "lut marks": words} for row in rows]
 
 
 def notes_of(result: StudyResult) -> list[str]:
@@ -95,7 +111,7 @@ def notes_of(result: StudyResult) -> list[str]:
         notes += session.get("notes", ())
     if any(member.test_errors for member in result.members):
         notes.append("test was read after the choice was made and chose nothing")
-    return [*notes, *result.audit_notes, *result.notices]
+    return [*notes, *table_notes(result), *result.audit_notes, *result.notices]
 
 
 def candidates_result(result: StudyResult) -> Result:
@@ -105,7 +121,9 @@ def candidates_result(result: StudyResult) -> Result:
         [c.number, c.arch_id[:12], c.generation, c.predicted_ms, c.error, c.reward, c.status, c.reason]
         for c in result.candidates
     ]
-    return Result(columns, rows, study_document(result), title_of(result), list(result.notices))
+    notes = [*table_notes(result), *result.audit_notes, *result.notices]
+    title = titled(result, f"{result.study_id} ({result.status})")
+    return Result(columns, rows, study_document(result), title, notes, stamped(result, columns, rows))
 
 
 def study_document(result: StudyResult) -> dict[str, Any]:
@@ -120,6 +138,7 @@ def study_document(result: StudyResult) -> dict[str, Any]:
         "lut_id": result.lut_id,
         "lut_ids": list(result.lut_ids),
         "foreign_lut": result.foreign_lut.to_json() if result.foreign_lut else None,
+        "lut_marks": result.lut_marks,
         "goal": result.goal.to_json() if result.goal else None,
         "seed_noise": result.seed_noise,
         "generations": list(result.generations),

@@ -1,16 +1,20 @@
 """The verdict on sums: on made-up devices that add up, and on ones that do not."""
 
+import importlib
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from latency.additivity import additivity_of, judge_additivity
+from latency.additivity import additivity_of, judge_additivity, stored_additivity
 from latency.builder import LutBuilder
 from latency.saving import networks_of
 from mnas.errors import LutError
+from mnas.objectives import read_objectives
 
 RNG = np.random.default_rng(0)
 SUMS = RNG.uniform(5, 20, 30)
@@ -34,8 +38,37 @@ def test_sums_that_say_little_are_not():
     told = judge_additivity(SUMS, measured, alternatives={"operator model": 0.03, "residual": 0.2})
     assert (told.verdict, told.use) == ("not additive", "operator model")
     assert "not additive here, use operator model" in told.sentence()
+    assert "latency.predictor.OperatorModel.fit" in told.sentence()
+    assert "OperatorModel" in found.sentence(), "nothing else was tried yet"
     assert "3.0%" in told.sentence() and f"{found.sum_error:.1%}" in told.sentence()
     assert judge_additivity(SUMS, measured, alternatives={"operator model": 0.25}).use == "measured networks"
+
+
+def test_what_is_advised_is_there():
+    advice = judge_additivity(SUMS, SUMS * np.exp(0.3 * NOISE)).advice()
+    (objectives,) = re.findall(r"mnas search --objectives (\S+)", advice)
+    assert [(one.name, one.source) for one in read_objectives(objectives, 1)][1:] == [("latency", "measured")]
+    (module, name, method) = re.findall(r"(latency\.\w+)\.(\w+)\.(\w+)", advice)[0]
+    assert callable(getattr(getattr(importlib.import_module(module), name), method))
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=2, max_size=12))
+def test_ranks_agree_with_scipys(pairs):
+    sums, measured = (np.array(side, dtype=float) for side in zip(*pairs, strict=True))
+    expected = stats.kendalltau(sums, measured).statistic if np.ptp(sums) and np.ptp(measured) else 0.0
+    assert judge_additivity(sums, measured).kendall_tau == pytest.approx(expected)
+
+
+@given(st.floats(0.06, 0.4), st.floats(0, 1))
+def test_noise_of_the_measurements_is_no_proof_that_sums_fail(spread, share):
+    measured = SUMS * np.exp(spread * NOISE)
+    found = judge_additivity(SUMS, measured, noise=share * spread)
+    left = max(0.0, found.sum_error**2 - (share * spread) ** 2)
+    allowed = min(0.05, found.constant_error / 2)
+    assert found.verdict == ("additive" if found.sum_error <= allowed else
+                             "unknown" if left <= allowed**2 else "not additive")  # fmt: skip
+    if found.verdict == "unknown":
+        assert "quieter device" in found.sentence()
 
 
 def test_networks_that_are_all_alike_prove_nothing():
@@ -81,6 +114,11 @@ def test_the_verdict_is_json():
     assert value["verdict"] == "additive" and value["networks"] == 30
 
 
+def with_error(table, cv_error):
+    table.calibration = replace(table.calibration, cv_error=cv_error)
+    return table
+
+
 def test_a_table_of_an_additive_device_is_judged_so_and_one_of_constant_networks_not(store, plan, additive_device):
     table = LutBuilder(store, additive_device(), plan, lambda *_: None).build()
     networks = networks_of(store, table.lut_id)
@@ -93,4 +131,9 @@ def test_a_table_of_an_additive_device_is_judged_so_and_one_of_constant_networks
     judged = additivity_of(table, strange, plan.space)
     assert judged.verdict == "not additive" and set(judged.alternatives) == {"operator model"}
     assert additivity_of(table, strange, None).alternatives == {}
+    assert stored_additivity(store, with_error(table, 0.001)).verdict == "additive"
+    store.execute("UPDATE lut_network SET low_ms = 0.999 * measured_ms, high_ms = 1.001 * measured_ms")
+    quick, whole = (stored_additivity(store, with_error(table, 0.5), is_quick=is_quick) for is_quick in (True, False))
+    assert quick.verdict == whole.verdict == "not additive"
+    assert quick.alternatives == {} and set(whole.alternatives) == {"operator model"}
     assert additivity_of(table, networks[:1], plan.space) is None

@@ -200,3 +200,22 @@ def test_baselines_are_fitted_on_the_calibration_networks_alone():
     assert found.relative_sd == pytest.approx(0.1)
     assert found.constant.kendall_tau == 0
     assert Validation.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert (found.fitted, found.covered, found.relative_width) == (2, None, None)
+    assert "was not looked at" in found.intervals_text()
+
+
+def test_intervals_worked_by_hand_and_a_validation_from_before_them():
+    fitted = MeasuredNetworks([1.0, 3.0], [1.0, 3.0], [100, 300], [2.0, 4.0])
+    held_out = MeasuredNetworks([2.0, 5.0], [2.0, 4.0], [200, 500], [2.0, 5.0], [(1.8, 2.2), (3.0, 4.9)])
+    found = validate(fitted, held_out)
+    assert (found.covered, found.relative_width) == (0.5, pytest.approx((0.4 / 2 + 1.9 / 4) / 2))
+    assert found.intervals_text() == "95 % intervals hold 50% of the 2 measurements; their mean width is 33.8%"
+    assert Validation.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert found.judged_on(2) == "on 2 other networks"
+    assert found.judged_on(4) == "on 2 other networks, before it was fitted on all 4"
+    old = {
+        name: value for name, value in found.to_json().items() if name not in ("fitted", "covered", "relative_width")
+    }
+    read = Validation.from_json(old)
+    assert (read.table, read.covered, read.fitted) == (found.table, None, None)
+    assert read.judged_on(4) == "on 2 other networks"

@@ -3,13 +3,16 @@
 import json
 import math
 from dataclasses import replace
+from statistics import median
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from devices.references import write_references
 from latency.builder import LutBuilder
 from latency.coverage import covered_space
-from latency.drift import NetworkDrift, judge, measure_drift
+from latency.drift import REFUSED, NetworkDrift, judge, measure_drift
 from latency.on_device import OnDevice
 from latency.records import nominals_of
 from latency.table import load_table
@@ -105,6 +108,19 @@ def test_what_noise_explains_is_unclear_not_drifted():
     # Most networks decide, not the one that is far off.
     mixed = (*[network(1.01, 0.01)] * 3, network(3.0, 0.01), network(0.3, 0.01))
     assert judge("lut1", mixed, SESSION, {"a": 1.0}, 0.05).verdict == "ok"
+
+
+@given(st.lists(st.tuples(st.floats(0.2, 5), st.floats(0, 1)), min_size=1, max_size=7), st.floats(0, 0.5))
+def test_beyond_a_bound_is_what_noise_cannot_bring_back_within_it(pairs, bound):
+    pairs = pairs[: len(pairs) - 1 + len(pairs) % 2]  # an odd number has one median, of ratios as of their logarithms
+    networks = tuple(network(ratio, noise) for ratio, noise in pairs)
+    drift = judge("lut1", networks, SESSION, {"a": 1.0}, 0.05)
+    least = median(max(one.ratio, 1 / one.ratio) / (1 + one.noise) for one in networks) - 1
+    assert drift.at_least == pytest.approx(least, abs=1e-9)
+    assert drift.is_beyond(bound) == (drift.at_least > bound)
+    if drift.is_beyond(REFUSED):
+        assert drift.verdict == "drifted", "what is refused is also told"
+    assert not judge("lut1", (), SESSION, {"a": 1.0}, 0.05).is_beyond(0.0)
 
 
 def test_a_session_in_doubt_and_networks_without_numbers_are_told():

@@ -1,15 +1,19 @@
 """``mnas arch sample``: what it prints and writes, and what it refuses."""
 
 import json
+import shutil
 
 import pytest
 
+from latency.key import segment_key
+from latency.origin import Origin
 from latency.table import load_table
 from mnas.architecture import Architecture
 from mnas.cli import main
 from mnas.cli.arch_sample import count_of
 from mnas.counts import total_macs, total_params
 from mnas.layers import layers_of
+from mnas.segments import segments_of
 from mnas.spaces.presets import open_space
 from mnas.store import FILE_NAME, Store
 
@@ -83,6 +87,45 @@ def test_latency_is_a_tables(run, digits_out):
     limit = sorted(one["latency_ms"] for one in every)[20]
     found = ("-n", 10, "--lut", "lut1", "--out", digits_out, "--max-latency-ms", limit, "--format", "json")
     assert max(one["latency_ms"] for one in members(run(*found)[1])) <= limit
+
+
+FORMATS = ("table", "md", "json", "csv", "jsonl")
+
+
+def test_a_tables_marks_and_its_device_go_with_the_latencies_in_every_format(run, digits_out, tmp_path):
+    out = shutil.copytree(digits_out, tmp_path / "out")
+    for name in FORMATS:
+        text = run("-n", 2, "--lut", "lut1", "--out", out, "--format", name)[1]
+        assert "UNVALIDATED" not in text and "SIMULATED" not in text
+    with Store(out / FILE_NAME, (), must_exist=True) as store:
+        origin = Origin("imported", "2026-01-01T00:00:00+00:00", "json", "phone.json").to_json()
+        store.execute("UPDATE lut SET validation_json = NULL, origin_json = ?", (json.dumps(origin),))
+        store.execute("UPDATE lut SET device_json = json_set(device_json, '$.is_simulated', json('true'))")
+        table = load_table(store, "lut1")
+    for name in FORMATS:
+        text = run("-n", 2, "--lut", "lut1", "--out", out, "--format", name)[1]
+        assert all(mark in text for mark in ("SIMULATED", "UNVALIDATED", "IMPORTED from phone.json (json)")), name
+    assert "they speak of that device alone" in run("-n", 2, "--lut", "lut1", "--out", out)[1]
+    about = json.loads(run("-n", 2, "--lut", "lut1", "--out", out, "--format", "json")[1])["lut"]
+    assert (about["device_key"], about["marks"]) == (table.device_key, table.marks())
+
+
+def test_what_a_table_lacks_is_counted_and_labelled_with_each_latency(run, digits_out, tmp_path):
+    out = shutil.copytree(digits_out, tmp_path / "out")
+    space = open_space("mobilenetv3", "digits")
+    with Store(out / FILE_NAME, (), must_exist=True) as store:
+        whole = load_table(store, "lut1")
+        lost = [segment for segment in whole.entries if segment.role == "block"][::40]
+        for segment in lost:
+            store.execute("DELETE FROM lut_entry WHERE key = ?", (segment_key(segment),))
+    given = ("-n", 40, "--lut", "lut1", "--out", out, "--missing", "interpolate")
+    document = json.loads(run(*given, "--format", "json")[1])
+    assert document["lut"]["filled_in"] == len(lost)
+    for one in document["members"]:
+        count = sum(segment in lost for segment in segments_of(space.decode(tuple(one["genome"]))))
+        assert (one["interpolated"], one["latency_source"]) == (count, "predicted" if count else "lut")
+    assert {one["latency_source"] for one in document["members"]} == {"predicted", "lut"}
+    assert f"the table lacks {len(lost)} of the 204 segments" in run(*given)[1]
 
 
 @pytest.mark.parametrize(

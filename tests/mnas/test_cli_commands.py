@@ -53,7 +53,7 @@ def outputs(digits_out):
 def test_every_format_holds_the_same_rows(outputs, capsys, name):
     lines = [strict_json(line) for line in outputs(name, "jsonl", capsys).splitlines()]
     table = list(csv.reader(io.StringIO(outputs(name, "csv", capsys))))
-    marked = outputs(name, "md", capsys).splitlines()
+    marked = [line for line in outputs(name, "md", capsys).splitlines() if line.startswith("|")]
     document = strict_json(outputs(name, "json", capsys))
     assert lines
     assert document["schema_version"] == 1
@@ -207,6 +207,20 @@ def test_any_cell_survives_the_formats_for_programs(rows):
 
 def test_markdown_escapes_what_would_end_a_cell():
     assert render(Result(("a",), [["x|y"]]), Format.md) == "| a |\n| --- |\n| x\\|y |\n"
+
+
+def test_markdown_holds_title_and_notes_apart_from_the_table():
+    text = render(Result(("a",), [[1]], title="lut1", notes=["UNVALIDATED: <b>", "two\nlines"]), Format.md)
+    assert text == "### lut1\n\n| a |\n| --- |\n| 1 |\n\n- UNVALIDATED: \\<b>\n- two lines\n"
+
+
+@given(st.text(), st.lists(st.text(), max_size=3), st.lists(st.tuples(cells), max_size=3))
+def test_no_title_and_no_note_can_add_or_end_a_row_of_markdown(title, notes, rows):
+    rows = [[cell if not isinstance(cell, str) else " ".join(cell.split())] for (cell,) in rows]
+    parts = render(Result(("a",), rows, title=title, notes=notes), Format.md).split("\n\n")
+    (table,) = [part for part in parts if part.startswith("| a |\n| --- |")]
+    assert len(table.rstrip("\n").split("\n")) == 2 + len(rows)
+    assert len(parts) == 1 + bool(title) + bool(notes)
 
 
 def test_progress_goes_to_stderr_as_plain_lines_and_quiet_says_warnings_alone(capsys):

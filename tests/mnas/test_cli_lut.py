@@ -44,6 +44,9 @@ def test_show_tells_coverage_error_and_verdicts(digits_out, capsys):
     assert document["is_validated"] and document["consistency"] is None
     errors = document["validation"]["table"]
     assert f"MAPE {errors['mape']:.2%}" in text and "UNVALIDATED" not in text
+    fitted, held_out = document["validation"]["fitted"], document["validation"]["networks"]
+    assert text.count(f"on {held_out} other networks, before it was fitted on all {fitted + held_out}") == 2
+    assert f"95 % intervals hold {document['validation']['covered']:.0%} of the {held_out} measurements" in text
 
 
 def test_a_table_that_lacks_entries_says_where(out, capsys):
@@ -62,13 +65,34 @@ def test_a_table_without_validation_is_marked_wherever_it_is_shown(out, capsys):
     assert "MAPE" in shown(capsys, "lut", "show", "--out", out).out
     change(out, "UPDATE lut SET validation_json = NULL")
     assert "UNVALIDATED" in shown(capsys, "lut", "show", "--out", out).out
-    assert "UNVALIDATED: do not rely on it" in shown(capsys, "lut", "show", "lut1", "--out", out).out
+    for name in ("table", "md"):
+        text = shown(capsys, "lut", "show", "lut1", "--out", out, "--format", name).out
+        assert text.count("UNVALIDATED: do not rely on it") == 2, "in the title and below"
     built = shown(capsys, *BUILD, "--out", out)
     assert "UNVALIDATED: do not rely on it" in built.out
     document = json.loads(shown(capsys, "lut", "show", "lut1", "--out", out, "--format", "json").out)
     assert document["is_validated"] is False and document["validation"] is None
     shown(capsys, "lut", "show", "lut1", "--out", out, "--html", out / "page.html")
     assert "UNVALIDATED" in (out / "page.html").read_text(encoding="utf-8").partition("<main>")[0]
+
+
+NARROW = "UPDATE lut_network SET low_ms = 0.999 * measured_ms, high_ms = 1.001 * measured_ms"
+CV_ERROR = "UPDATE lut SET calibration_json = json_set(calibration_json, '$.cv_error', ?)"
+
+
+def test_whether_sums_hold_is_told_wherever_a_table_is_shown(out, capsys):
+    change(out, NARROW)
+    for error, verdict in ((0.001, "additive"), (0.3, "not additive")):
+        change(out, CV_ERROR, error)
+        text = shown(capsys, "lut", "show", "lut1", "--out", out).out
+        document = json.loads(shown(capsys, "lut", "show", "lut1", "--out", out, "--format", "json").out)
+        assert document["additivity"]["verdict"] == verdict
+        assert f"\n{verdict} here" in text and ("latency=measured" in text) == (verdict == "not additive")
+        shown(capsys, "lut", "show", "lut1", "--out", out, "--html", out / "page.html")
+        head, _, body = (out / "page.html").read_text(encoding="utf-8").partition("<main>")
+        assert f"whole networks? {verdict} here" in body and ("Not additive here" in head) == (verdict != "additive")
+    built = shown(capsys, *BUILD, "--out", out).out
+    assert "not additive here" in built, "a table that is there is judged like one that is shown"
 
 
 def test_a_tables_page_is_written_by_build_and_by_show(digits_out, tmp_path, capsys):
@@ -81,15 +105,18 @@ def test_a_tables_page_is_written_by_build_and_by_show(digits_out, tmp_path, cap
     assert "name the table" in shown(capsys, "lut", "show", "--out", digits_out, "--html", own, status=2).err
 
 
-def test_showing_a_table_imports_nothing_heavy(digits_out):
+def test_showing_a_table_imports_nothing_heavy(digits_out, out):
     heavy = ("torch", "scipy", "matplotlib", "sklearn", "pymoo", "onnx", "onnxruntime", "jinja2")
     code = (
         "import sys\nfrom mnas.cli import main\nstatus = main(sys.argv[1:])\n"
         f"print('HEAVY', status, *sorted(set({heavy!r}) & set(sys.modules)), file=sys.stderr)"
     )
-    command = [sys.executable, "-c", code, "lut", "show", "lut1", "--out", str(digits_out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines()[-1] == "HEAVY 0"
+    change(out, CV_ERROR, 0.3)
+    change(out, NARROW)
+    for folder in (digits_out, out):  # one that is additive as far as noise allows, and one that is not
+        command = [sys.executable, "-c", code, "lut", "show", "lut1", "--out", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stderr.splitlines()[-1] == "HEAVY 0"
 
 
 def test_validate_exits_3_once_the_device_has_drifted_and_says_how_to_go_on(out, capsys):

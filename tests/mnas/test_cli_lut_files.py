@@ -153,7 +153,9 @@ def test_diff_speaks_every_format(run, out):
     texts = {name: run("diff", "lut1", "lut2", "--format", name)[1] for name in DIFF_FORMATS}
     lines = [json.loads(line) for line in texts["jsonl"].splitlines()]
     table = list(csv.DictReader(io.StringIO(texts["csv"])))
-    assert len(lines) == len(table) == len(texts["md"].splitlines()) - 2 == len(json.loads(texts["json"])["kinds"]) + 1
+    marked = [line for line in texts["md"].splitlines() if line.startswith("|")]
+    assert len(lines) == len(table) == len(marked) - 2 == len(json.loads(texts["json"])["kinds"]) + 1
+    assert "- lut2" in texts["md"] and "IMPORTED from table.json (json)" in texts["md"]
     assert lines[-1]["role"] == "all" and lines[-1]["segments"] == 204
     assert "geometric mean of second over first" in texts["table"]
 

@@ -193,6 +193,8 @@ def test_flat_formats_hold_numbers(out, capsys):
     assert lines[0]["latency_ms"] == float(rows[0]["latency_ms"]) and lines[2]["latency_ms"] is None
     assert all(line["is_simulated"] for line in lines)
     marked = output(capsys, "show", "run1", "--out", str(out), "--format", "md").splitlines()
+    assert marked[0].startswith("### SIMULATED run1")
+    marked = [line for line in marked if line.startswith("|")]
     assert len(marked) == 5 and "7.30" in marked[2] and "ok (simulated)" in marked[2]
 
 

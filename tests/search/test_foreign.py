@@ -11,9 +11,10 @@ from latency.exchange import export_table, import_table
 from latency.on_device import OnDevice
 from latency.table import load_table
 from latency.testing import made_up_table
+from mnas.cli import main
 from mnas.cli.output import Format, render
 from mnas.cli.study_report import write_report
-from mnas.cli.study_view import front_result
+from mnas.cli.study_view import candidates_result, front_result
 from mnas.config import make_config
 from mnas.errors import ConfigError, LutError
 from mnas.spaces.presets import open_space
@@ -95,13 +96,28 @@ def test_every_result_of_a_foreign_table_is_stamped(studied):
         text = (out / member["export"] / "card.md").read_text()
         assert f"by the FOREIGN table {result.lut_id}, of Phone \\| &lt;b&gt;X&lt;/b&gt;, tflite" in text
         assert "IMPORTED from phone.json (json)" in text
-    for output_format in (Format.table, Format.json):
-        assert "FOREIGN" in render(front_result(result), output_format)
+    assert front["lut_marks"] == ["IMPORTED from phone.json (json)"]
+    for output_format in Format:
+        for shown in (front_result(result), candidates_result(result)):
+            text = render(shown, output_format)
+            assert "FOREIGN" in text and "IMPORTED from phone.json (json)" in text
     page = write_report(store, result, out).read_text()
     assert page.count("FOREIGN") >= 2 and "<b>X" not in page
     assert any("FOREIGN" in warning for warning in reporter.warnings)
     assert any("IMPORTED from phone.json" in notice for notice in result.notices)
     assert load_result(store, result.study_id) == result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output_format", list(Format))
+def test_networks_that_are_exported_by_a_foreign_table_are_stamped(studied, capsys, output_format):
+    out, _, result, _ = studied
+    assert main(["study", "export", "--out", str(out), "--format", output_format.value]) == 0
+    text = capsys.readouterr().out
+    assert ("foreign_lut" if output_format is Format.json else "FOREIGN") in text and PHONE[:5] in text
+    assert "IMPORTED from phone.json (json)" in text
+    top = json.loads((out / "top" / result.study_id / "top.json").read_text())
+    assert top["foreign_lut"] == result.foreign_lut.stamp() and top["lut_marks"] == result.lut_marks
 
 
 @pytest.mark.slow

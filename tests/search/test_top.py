@@ -7,12 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from latency.marks import TableMarks, stored_marks
+from latency.saving import save_table
 from latency.testing import made_up_table
+from latency.validation import MeasuredNetworks, validate
 from mnas.architecture import Architecture
+from mnas.cli.output import Format, render
 from mnas.cli.study_changes import changes_note, changes_parts
+from mnas.cli.study_view import candidates_result, front_result, table_notes
 from mnas.errors import StudyError
 from search.candidate import ObjectiveValue
-from search.goal import set_goal
+from search.cards import make_card
+from search.foreign import ForeignTable
+from search.goal import goal_of, set_goal
+from search.outlook import Outlook
 from search.ranking import Ranking
 from search.reranking import changes
 from search.result import FrontMember, load_result
@@ -75,6 +83,66 @@ def test_finalists_come_first_and_candidates_fill_up_by_reward(searched, tmp_pat
             assert "without weights" in (folder / "card.md").read_text(encoding="utf-8")
     document = json.loads((tmp_path / "top" / "top.json").read_text(encoding="utf-8"))
     assert [one["arch_id"] for one in document["networks"]] == [one.arch_id for one in top]
+
+
+def test_what_is_predicted_by_a_doubtful_or_foreign_table_says_so_in_every_file(searched, tmp_path):
+    context, result = searched
+    foreign = ForeignTable("lut2", "Phone | <b>X</b>", "key", {"model": ["Phone", "PC"]}, {})
+    marked = replace(result, tables=(TableMarks("lut2", ("UNVALIDATED",)),), foreign_lut=foreign)
+    for shown, marks, stamp in ((result, [], None), (marked, ["UNVALIDATED"], foreign.stamp())):
+        top, folder = top_networks(shown, 2), tmp_path / str(len(marks))
+        write_top(shown, top, context.space, context.out, folder)
+        documents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.json"))]
+        stamped = [one for one in documents if one["schema"] in ("mnas.top/1", "mnas.architecture-card/1")]
+        assert [(one["lut_marks"], one["foreign_lut"]) for one in stamped] == [(marks, stamp)] * 3
+        for path in folder.rglob("card.md"):
+            text = path.read_text(encoding="utf-8")
+            assert ("UNVALIDATED" in text) == ("by the FOREIGN table of Phone \\| &lt;b&gt;X" in text) == bool(marks)
+
+
+@pytest.mark.parametrize("output_format", list(Format))
+def test_every_candidate_is_shown_with_the_marks_of_the_table(searched, output_format):
+    _, result = searched
+    notices = ("latency table lut2 is UNVALIDATED: its predictions may be far off",)
+    foreign = ForeignTable("lut2", "a phone", "key", {"model": ["Phone", "PC"]}, {})
+    for shown in (candidates_result, front_result):
+        members = (member_of(result.candidates[0], 1.0, 0.1),)
+        sound = replace(result, members=members, tables=(TableMarks("lut2", ()),))
+        marked = replace(sound, tables=(TableMarks("lut2", ("SIMULATED", "UNVALIDATED")),), notices=notices)
+        marked = replace(marked, foreign_lut=foreign)
+        for word in ("SIMULATED", "UNVALIDATED", "a phone"):
+            assert word in render(shown(marked), output_format)
+            assert word not in render(shown(sound), output_format)
+    assert table_notes(marked) == ["latency table lut2: SIMULATED"], "what a notice says is not said twice"
+
+
+def test_cards_and_results_carry_the_marks_of_every_devices_table(make_study):
+    context = make_study(budget=8, population=4, device="host:ort", other_devices=("host:litert",))
+    sound, doubtful = made_up_table(context.space), made_up_table(context.space)
+    sound.validation = validate(*[MeasuredNetworks([1.0, 2.0], [1.0, 2.0], [1, 2], [1.0, 2.0])] * 2)
+    doubtful.created_at_utc, doubtful.space = "2026-01-02", "another"
+    tables = [save_table(context.store, one, []) for one in (sound, doubtful)]
+    for key, table in zip(("", "2"), tables, strict=True):
+        context.log.append("lut", {"lut_id": table.lut_id, "foreign": None}, key)
+    outlook = Outlook.of(context.space, tables, context.config)
+    goal = goal_of(outlook, None, 0, 10)
+    context.log.append("goal", goal.to_json())
+    Ranking(context, outlook, goal).run()
+    result = load_result(context.store, "")
+    first, second = (table.lut_id for table in tables)
+    marks = [f"{first}: SIMULATED", f"{second}: SIMULATED", f"{second}: UNVALIDATED"]
+    assert [one.marks for one in result.tables] == [tuple(table.marks()) for table in tables]
+    assert result.lut_marks == result.front_json()["lut_marks"] == marks
+    member = replace(member_of(result.candidates[0], 1.0, 0.1), device_ms=(1.0, 0.9))
+    card = make_card(result, member, context.architecture(member.candidate.genome), context.dataset, tables[0])
+    assert card["latency"]["lut_marks"] == marks and not card["latency"]["is_table_validated"]
+    alone = replace(result, tables=result.tables[:1])
+    assert alone.lut_marks == ["SIMULATED"] and alone.tables[0].is_validated
+
+
+def test_a_table_that_is_gone_is_no_sound_one(store):
+    gone = stored_marks(store, "lut7")
+    assert gone.marks == ("NOT IN THIS STORE",) and not gone.is_validated
 
 
 def test_by_accuracy_only_what_meets_the_target(searched):
