@@ -128,7 +128,10 @@ class Store:
 
     def _check_file(self) -> None:
         sql = self._connection
-        check = sql.execute("PRAGMA integrity_check(3)").fetchall()
+        try:
+            check = sql.execute("PRAGMA integrity_check(3)").fetchall()
+        except UnicodeDecodeError as error:  # what SQLite says of a fault may hold the damaged bytes themselves
+            raise _damaged(self.path, "a name in it is no text") from error
         if check != [("ok",)]:
             raise _damaged(self.path, "; ".join(str(row[0]) for row in check))
         application = sql.execute("PRAGMA application_id").fetchone()[0]

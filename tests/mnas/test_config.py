@@ -73,7 +73,7 @@ def test_every_key_has_a_flag_of_its_name_and_every_flag_is_a_key():
     flags = {option.lstrip("-").replace("-", "_") for one in command.params for option in one.opts}
     assert set(OTHER) - {"other_devices"} <= flags, "--device is repeated for the others"
     rest = {"adb", "config", "resume", "workers", "plan", "out", "format", "o", "output", "q", "quiet", "help"}
-    rest |= {"ray", "job_cpus", "job_gpus", "accuracy_cmd"}
+    rest |= {"ray", "job_cpus", "job_gpus", "accuracy_cmd", "tensorboard"}
     assert flags - set(OTHER) <= rest
     assert all(one.default is None for one in command.params if one.name in OTHER), "a flag not given must not override"
 

@@ -10,7 +10,7 @@ import threading
 from contextlib import closing
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mnas import store as store_module
@@ -140,6 +140,7 @@ def test_a_damaged_file_is_refused_byte_for_byte_unchanged(tmp_path, damage):
     assert path.read_bytes() == damaged
 
 
+@example(248, 1)
 @given(st.integers(0, 2**32), st.integers(1, 3))
 def test_whatever_is_flipped_the_only_error_is_a_store_error(tmp_path_factory, seed, places):
     path = tmp_path_factory.mktemp("store") / FILE_NAME

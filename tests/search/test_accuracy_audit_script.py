@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from search.accuracy import audit_statistics
 from search.supernet.schedule import SupernetSchedule
 
 _BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -34,8 +35,10 @@ def scripts():
     sys.path.insert(0, str(_BENCHMARKS))
     try:
         found = {name: importlib.import_module(name) for name in _NAMES}
-        found["_audit_figures"].BOOTSTRAPS = 40  # 2,000 draws take seconds
-        return found
+        with pytest.MonkeyPatch.context() as patch:
+            fewer = functools.partial(audit_statistics.bootstrap, draws=40)  # 2,000 draws take seconds
+            patch.setattr(audit_statistics, "bootstrap", lambda *words, draws, seed: fewer(*words, seed=seed))
+            yield found
     finally:
         sys.path[:] = before
         for name in (*_NAMES, "_result"):
@@ -48,7 +51,7 @@ def test_a_score_beats_a_rival_when_it_ranks_better(scripts, seed):
     rng = np.random.default_rng(seed)
     truth = rng.permutation(20).astype(float)
     found = scripts["_audit_figures"].agreement(
-        truth, truth, {"noise": rng.permutation(20).astype(float), "same": truth}, rng
+        truth, truth, {"noise": rng.permutation(20).astype(float), "same": truth}, seed
     )
     assert found["tau"] == found["spearman"] == pytest.approx(1)
     assert found["beyond_noise"] == pytest.approx(1 - found["noise_tau"])
@@ -57,22 +60,15 @@ def test_a_score_beats_a_rival_when_it_ranks_better(scripts, seed):
     assert found["beyond_same"] == 0 and found["beyond_same_interval"] == [0, 0]
 
 
-def test_noise_and_spread_of_known_values(scripts):
+def test_noise_and_spread_of_known_values_are_told_in_points(scripts):
     rng = np.random.default_rng(0)
-    level = rng.normal(0, 0.02, (4000, 1))
-    values = 0.8 + level + rng.normal(0, 0.005, (4000, 2))
-    spread, noise = scripts["_audit_figures"].spread_and_noise(values)
-    assert noise == pytest.approx(0.005, rel=0.05)
-    assert spread == pytest.approx((0.02**2 + 0.005**2 / 2) ** 0.5, rel=0.05)
-    assert scripts["_audit_figures"].tellable_gap(noise, 2) == pytest.approx(1.96 * noise)
-
-
-@given(st.lists(st.integers(1, 10**9), min_size=6, max_size=60))
-def test_bands_part_the_networks_by_macs(scripts, macs):
-    values = np.array(macs, dtype=float)
-    found = scripts["_audit_figures"].bands(values)
-    assert sorted(np.concatenate(found)) == list(range(len(macs)))
-    assert all(values[one].max() <= values[other].min() for one, other in pairwise(found))
+    level = rng.normal(0, 0.02, (400, 1))
+    values = 0.8 + level + rng.normal(0, 0.005, (400, 2))
+    found = scripts["_audit_figures"].truth_figures(values, 1 - values, np.ones_like(values), 0)
+    assert found["truth_noise_points"] == pytest.approx(0.5, rel=0.15)
+    assert found["truth_spread_points"] == pytest.approx(100 * (0.02**2 + 0.005**2 / 2) ** 0.5, rel=0.15)
+    assert found["truth_tellable_gap_points"] == pytest.approx(1.96 * found["truth_noise_points"], rel=1e-3)
+    assert found["truth_seed_to_seed_tau"] == pytest.approx(found["truth_loss_seed_to_seed_tau"])
 
 
 def test_rows_survive_a_line_that_was_cut_off(scripts, tmp_path):

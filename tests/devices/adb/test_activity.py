@@ -118,7 +118,7 @@ def test_a_list_does_not_ask_a_phone_in_use_over_any_way(server, telling, tmp_pa
     # By its name over USB it is known at once; over Wi-Fi once it was seen there.
     list_phones(server, folder=folder)
     before, others = first.round_trips, second.round_trips
-    one, two = list_phones(server, folder=folder, runners=lambda abis: ["tflite"] if "arm64-v8a" in abis else [])
+    one, two = list_phones(server, folder=folder, runners=lambda facts: ["tflite"] if "arm64-v8a" in facts.abis else [])
     assert first.round_trips == before and second.round_trips == others + 1
     assert (one.serialno, one.state, two.state) == ("S1", PhoneState.RUNNING, PhoneState.READY)
     assert [way.serial for way in one.transports] == ["S1", WIFI] and one.runners == ("tflite",)
