@@ -28,8 +28,9 @@ from mnas.store import Store
 SCHEMA = "mnas.drift/1"
 BOUND = 0.05
 """Median over the networks of how far they are off what the table was calibrated on."""
-REFUSED = 2 * BOUND
-"""No search begins by a table whose device is off by more, noise taken off, in two sessions on end."""
+REFUSED = 6 * BOUND
+"""No search begins by a table whose device is off by more, noise taken off, in two sessions on end. A table of tiny
+networks that was built while a shared machine was loaded was off by 14 to 18 % so, afterwards."""
 NETWORKS = 5
 _ROUNDS = 12
 _Z95 = 1.96
