@@ -6,8 +6,8 @@ The lines that begin with ``# %%`` make it a notebook for editors that know them
 """
 
 # %% Measure
-from mnas.api import Bench
 from mnas.errors import PackageError
+from search.api import Bench
 
 bench = Bench("host:ort")
 report = bench.run("mobilenetv3-small@64", "mobilenetv2@64", rounds=5, seed=0)

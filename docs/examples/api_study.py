@@ -8,7 +8,7 @@ Short on purpose, and on digits, which cannot rank networks: it shows the way, n
 # %% Search
 import logging
 
-from mnas.api import Study
+from search.api import Study
 
 logging.basicConfig(level="WARNING", format="%(message)s")  # INFO tells of every generation
 study = Study.run(

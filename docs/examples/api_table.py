@@ -8,7 +8,7 @@ Short on purpose; a table to rely on takes the usual settings: leave mode, round
 # %% Build it, or find it built
 import numpy as np
 
-from mnas.api import LatencyTable
+from search.api import LatencyTable
 
 table = LatencyTable.build("mobilenetv3", "digits", mode="fast", rounds=3, calibration=4, validation=4)
 table  # in a notebook: its entries

@@ -1,4 +1,4 @@
-"""`mnas.api.Bench` and its reports, on runs of the simulated device."""
+"""`search.api.Bench` and its reports, on runs of the simulated device."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from devices.contenders import Entrant
 from devices.gate import Gates
 from devices.stopping import StoppingRule, asked_rule, default_rule
 from devices.testing import SimulatedDevice
-from mnas.api import Bench, BenchReport
 from mnas.errors import ConfigError, RunError, StoreError
 from mnas.store import FILE_NAME, Store
+from search.api import Bench, BenchReport
 
 RULE = StoppingRule(min_rounds=5, max_rounds=5, is_fixed=True, budget_s=100)
 

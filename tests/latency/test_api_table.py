@@ -1,4 +1,4 @@
-"""`mnas.api.LatencyTable` on a made-up table in a store."""
+"""`search.api.LatencyTable` on a made-up table in a store."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 from latency.saving import MeasuredNetwork, save_table
 from latency.schema import LATENCY
 from latency.testing import made_up_table
-from mnas.api import LatencyTable
 from mnas.errors import LutError, SpaceError, StoreError
 from mnas.segments import segments_of
 from mnas.spaces.presets import open_space
 from mnas.store import FILE_NAME, Store
+from search.api import LatencyTable
 
 SPACE = open_space("mobilenetv3", "digits")
 

@@ -1,4 +1,4 @@
-"""Rows of `mnas.api`: shown escaped, whatever is in them; data frames where pandas is, a clear error elsewhere."""
+"""Rows of `search.api`: shown escaped, whatever is in them; data frames where pandas is, a clear error elsewhere."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnas.api import Rows
-from mnas.api.rows import MOST_SHOWN
 from mnas.errors import PackageError
 from mnas.optional import optional_package as import_optional
 from mnas.report.text import clean
+from search.api import Rows
+from search.api.rows import MOST_SHOWN
 
 HOSTILE = '<img src=x onerror=alert(1)> & "quotes" \''
 TAGS = {"div", "p", "strong", "small", "table", "thead", "tbody", "tr", "th", "td"}

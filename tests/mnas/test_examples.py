@@ -1,4 +1,4 @@
-"""The scripts of docs/examples that use `mnas.api`, run for real one after the other in one output folder."""
+"""The scripts of docs/examples that use `search.api`, run for real one after the other in one output folder."""
 
 from __future__ import annotations
 

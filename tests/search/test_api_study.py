@@ -1,4 +1,4 @@
-"""`mnas.api.Study` on studies as far as they have come, and who follows them."""
+"""`search.api.Study` on studies as far as they have come, and who follows them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import asdict
 import pytest
 
 from latency.testing import made_up_table
-from mnas.api import Study
-from mnas.api.log_reporter import LogReporter
 from mnas.errors import ConfigError, StoreError, StudyError
 from search.accuracy.jobs import TrainingOutcome
+from search.api import Study
+from search.api.log_reporter import LogReporter
 from search.following import FollowedReporter, events_after, followed
 from search.goal import set_goal
 from search.ranking import Ranking

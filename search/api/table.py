@@ -17,7 +17,6 @@ from latency.saving import MeasuredNetwork, networks_of
 from latency.schema import LATENCY
 from latency.table import LatencyTable as _Table
 from latency.table import LutEntry, Missing, list_tables, load_table
-from mnas.api.rows import Rows, Tabular
 from mnas.architecture import Architecture
 from mnas.errors import SpaceError
 from mnas.export.network import Dtype
@@ -27,6 +26,7 @@ from mnas.segments import Segment, segments_of
 from mnas.space import Genome, SearchSpace
 from mnas.spaces.presets import chosen_space
 from mnas.store import FILE_NAME, Store
+from search.api.rows import Rows, Tabular
 
 _LISTED = ("lut_id", "created_at_utc", "status", "space", "device", "runtime", "entries", "dtype", "mape", "origin")
 _SHOWN_DIGITS = 12
@@ -206,7 +206,7 @@ class LatencyTable(Tabular):
         Raises:
             PackageError: ``PKG01``: plotly is not installed.
         """
-        from mnas.api.plots import table_figure
+        from search.api.plots import table_figure
 
         return table_figure(self.networks())
 

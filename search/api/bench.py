@@ -16,9 +16,9 @@ from devices.run_rows import model_record
 from devices.runs import LATEST, list_runs, load_run
 from devices.spec import DeviceSpec
 from devices.stopping import asked_rule
-from mnas.api.rows import Rows, Tabular
 from mnas.output_folder import output_folder
 from mnas.store import FILE_NAME, Store
+from search.api.rows import Rows, Tabular
 
 _SHOWN = ("model", "latency_ms", "low_ms", "high_ms", "relative", "raw_p50_ms", "macs", "size_bytes", "verdict")
 _SHOWN_RUNS = ("run_id", "started_at_utc", "status", "device_id", "models", "verdict", "latency_ms")
@@ -58,7 +58,7 @@ class BenchReport(Tabular):
         Raises:
             PackageError: ``PKG01``: plotly is not installed.
         """
-        from mnas.api.plots import bench_figure
+        from search.api.plots import bench_figure
 
         return bench_figure(self.run)
 

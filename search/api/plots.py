@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from devices.run import BenchRun
-from mnas.api.rows import Rows
 from mnas.optional import optional_package
 from mnas.report.text import escaped
+from search.api.rows import Rows
 
 _MS = "latency, ms (95 % interval)"
 
@@ -34,7 +34,7 @@ def table_figure(networks: Rows) -> Any:
     """Return what a table predicts of whole networks against what was measured, with the line where both are equal.
 
     Args:
-        networks: As `mnas.api.table.LatencyTable.networks` gives them.
+        networks: As `search.api.table.LatencyTable.networks` gives them.
 
     Raises:
         PackageError: ``PKG01``: plotly is not installed.
@@ -63,8 +63,8 @@ def front_figure(candidates: Rows, front: Rows) -> Any:
     """Return the candidates of a study, and its finalists with measured latencies and their intervals.
 
     Args:
-        candidates: As `mnas.api.study.Study.candidates` gives them.
-        front: As `mnas.api.study.Study.front` gives them.
+        candidates: As `search.api.study.Study.candidates` gives them.
+        front: As `search.api.study.Study.front` gives them.
 
     Raises:
         PackageError: ``PKG01``: plotly is not installed.

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnas.api.log_reporter import LogReporter
-from mnas.api.rows import Rows, Tabular
 from mnas.config import StudyConfig, make_config, read_config_file
 from mnas.output_folder import output_folder
 from mnas.store import FILE_NAME, Store
+from search.api.log_reporter import LogReporter
+from search.api.rows import Rows, Tabular
 from search.context import Reporter
 from search.executors.executor import Executor, InProcessExecutor
 from search.executors.processes import ProcessExecutor
@@ -169,7 +169,7 @@ class Study(Tabular):
         Raises:
             PackageError: ``PKG01``: plotly is not installed.
         """
-        from mnas.api.plots import front_figure
+        from search.api.plots import front_figure
 
         return front_figure(self.candidates(), self.front())
 
