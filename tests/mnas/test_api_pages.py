@@ -29,4 +29,4 @@ def test_every_module_has_a_page(optional_package, tmp_path):
     assert wanted - lacking <= pages
     assert len(lacking) <= 3, "only what an extra is needed for is left out"
     assert not any(page.startswith("mnas/cli") for page in pages)
-    assert "BenchReport" in (tmp_path / "mnas" / "api" / "bench.html").read_text(encoding="utf-8")
+    assert "BenchReport" in (tmp_path / "search" / "api" / "bench.html").read_text(encoding="utf-8")
