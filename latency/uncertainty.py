@@ -5,11 +5,13 @@ Three parts, as relative standard deviations that add up in squares:
 * what the table does not know of its own entries and calibration. It differs from network to network, and entries err
   together: they share edges, rounds and the calibration. So the whole table is drawn anew, round by round, and a
   network's prediction is looked up in every draw;
-* *misfit*: what is left of the errors on whole networks when all else is taken off; sums are not the whole truth;
-* *session*: how far one session's figure of a network lies from another's, by the intervals of the whole networks.
+* *misfit*: what is left of the errors on whole networks when that is taken off: sums are not the whole truth, and a
+  network's rounds are few;
+* *session*: the level that all of a session's figures have in common. Errors seen within the table's own session do not
+  show it, since its calibration took it off; the intervals of the whole networks tell how large it may be. It counts
+  twice: once for the session that built the table, once for the one that measures the network.
 
-Intervals of few rounds claim more than is true. So where the parts add up to more than the errors that were seen, what
-was seen counts: first the session's part is cut, then that of the draws.
+Draws of few rounds claim more than is true. Where they say more than the errors that were seen, what was seen counts.
 
 Source: Efron and Tibshirani 1993, chapter 8, for drawing what was measured together, together.
 """
@@ -36,8 +38,8 @@ class Uncertainty:
     """What a prediction's error is made of beside the table's own noise; relative standard deviations.
 
     Attributes:
-        misfit: Of networks about their predictions.
-        session: Of what one session says of a network about what another does.
+        misfit: Of networks about their predictions, within the session that built the table.
+        session: Of the level of one session about that of another.
         networks: How many whole networks both come from.
         drawn: Factor of the variance over the draws, 0..1.
     """
@@ -72,12 +74,10 @@ def uncertainty_of(
     """
     if len(relative_errors) < 4:
         return Uncertainty()
-    claimed = float(np.mean([(math.log(high / low) / (2 * _Z95)) ** 2 for low, high in intervals_ms]))
+    level = float(np.mean([(math.log(high / low) / (2 * _Z95)) ** 2 for low, high in intervals_ms]))
     total, own = float(np.mean(np.square(relative_errors))), float(np.mean(own_variances))
-    left = max(0.0, total - own)
-    session = min(claimed, left)
     drawn = min(1.0, total / own) if own > 0 else 1.0
-    return Uncertainty(math.sqrt(left - session), math.sqrt(session), len(relative_errors), drawn)
+    return Uncertainty(math.sqrt(max(0.0, total - own)), math.sqrt(2 * level), len(relative_errors), drawn)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,23 +18,37 @@ def _interval(sd):
 
 
 @given(st.floats(0, 0.05), st.floats(0.001, 0.05), st.integers(4, 30))
-def test_the_parts_add_up_to_the_errors_unless_noise_explains_them_alone(misfit, session, count):
-    total = math.sqrt(misfit**2 + session**2 + 0.01**2)
-    found = uncertainty_of([total, -total] * count, [0.01**2] * 2 * count, [_interval(session)] * 2 * count)
+def test_errors_beyond_the_draws_are_misfit_and_levels_count_twice(misfit, level, count):
+    total = math.sqrt(misfit**2 + 0.01**2)
+    found = uncertainty_of([total, -total] * count, [0.01**2] * 2 * count, [_interval(level)] * 2 * count)
     assert found.networks == 2 * count
-    assert found.session == pytest.approx(session, rel=1e-6)
+    assert found.session == pytest.approx(math.sqrt(2) * level, rel=1e-6)
     assert found.misfit == pytest.approx(misfit, abs=1e-6)
-    assert found.variance == pytest.approx(misfit**2 + session**2, abs=1e-7)
+    assert found.variance == pytest.approx(misfit**2 + 2 * level**2, abs=1e-7)
     assert found.drawn == 1
 
 
 @given(st.floats(0.0, 0.02), st.floats(0.001, 0.05))
-def test_parts_that_claim_more_than_was_seen_are_cut_to_it(seen, session):
-    found = uncertainty_of([seen, -seen] * 5, [0.01**2] * 10, [_interval(session)] * 10)
-    parts = found.variance + found.drawn * 0.01**2
-    assert parts == pytest.approx(seen**2, abs=1e-9)
-    assert found.session <= session * (1 + 1e-6)
+def test_draws_that_claim_more_than_was_seen_are_cut_to_it(seen, level):
+    found = uncertainty_of([seen, -seen] * 5, [0.01**2] * 10, [_interval(level)] * 10)
+    within = found.misfit**2 + found.drawn * 0.01**2
+    assert within == pytest.approx(seen**2, abs=1e-9)
+    assert found.session == pytest.approx(math.sqrt(2) * level, rel=1e-6)
     assert found.drawn == pytest.approx(min(1, seen**2 / 0.01**2))
+
+
+def test_intervals_hold_what_other_sessions_measure():
+    """Levels of sessions, noise and misfit made up: nine tenths of the pairs lie in 90 % intervals."""
+    rng = np.random.default_rng(3)
+    level, misfit, draws, held = 0.01, 0.008, 0.006, []
+    for _ in range(300):
+        built = rng.normal(0, level)
+        own = rng.normal(0, math.hypot(misfit, draws), 24)
+        found = uncertainty_of(own, [draws**2] * 24, [_interval(level)] * 24)
+        spread = math.sqrt(found.variance + found.drawn * draws**2)
+        off = rng.normal(0, math.hypot(misfit, draws), 20) + built - rng.normal(0, level)
+        held.append(np.mean(np.abs(off) <= 1.644854 * spread))
+    assert 0.87 < np.mean(held) < 0.93
 
 
 def test_few_networks_say_nothing():
