@@ -157,7 +157,7 @@ def _uncertainty(
         is_fitted = row.purpose == "calibration"
         errors.append(calibration.cv_error if is_fitted else predicted / row.measured_ms - 1)
         variances.append(variance / predicted**2)
-    return uncertainty_of(errors, variances, [(row.low_ms, row.high_ms) for row in rows])
+    return uncertainty_of(errors, variances)
 
 
 def _predictions(

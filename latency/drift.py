@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from latency.on_device import MeasuringSession, OnDevice
+from latency.on_device import MeasuringDevice, MeasuringSession
 from latency.probes import write_network
 from latency.records import nominals_of
 from latency.table import LatencyTable
@@ -102,7 +102,7 @@ class Drift:
 
 def measure_drift(
     store: Store,
-    device: OnDevice,
+    device: MeasuringDevice,
     table: LatencyTable,
     space: SearchSpace | None,
     *,

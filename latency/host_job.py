@@ -1,4 +1,4 @@
-"""Measuring whole networks on another machine, the one that a phone hangs on, as a single call with bytes in it."""
+"""Measuring whole networks on another machine, the one that a phone hangs on, as single calls with bytes in them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,27 @@ from pathlib import Path
 
 from devices.adb.host_state import state_folder
 from devices.adb.privacy import public_serial
+from devices.device import DeviceInfo
+from devices.registry import open_device
 from devices.spec import DeviceSpec
 from latency.on_device import COMPONENTS, MeasuringSession, OnDevice
 from mnas.export.artifact import ModelArtifact
 from mnas.store import FILE_NAME, Store
 
 _FOLDER = "measuring"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceOnHost:
+    """What another machine says of a device of its own.
+
+    Attributes:
+        info: The device's identity.
+        model_format: Format of the models that it runs.
+    """
+
+    info: DeviceInfo
+    model_format: str
 
 
 def needs_of(device: str) -> tuple[str, ...]:
@@ -57,6 +72,17 @@ class MeasuringRequest:
         """
         models = {key: (artifact, artifact.path.read_bytes()) for key, artifact in artifacts.items()}
         return cls(device, models, seed, rounds)
+
+
+def describe_on_host(device: str) -> DeviceOnHost:
+    """Open a device of the machine that this runs on, and say what it is.
+
+    Raises:
+        ConfigError: Not a device spec.
+        DeviceError: The device cannot be opened.
+    """
+    with open_device(device) as opened:
+        return DeviceOnHost(opened.info, opened.model_format)
 
 
 def measure_on_host(request: MeasuringRequest) -> MeasuringSession:

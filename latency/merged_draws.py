@@ -72,4 +72,4 @@ def uncertainty_by(draws: TableDraws, entries: Mapping[Segment, LutEntry], judge
         is_fitted = one.purpose == "calibration"
         errors.append(calibration.cv_error if is_fitted else predicted / one.measured_ms - 1)
         variances.append(float(np.var(costs[rows].sum(axis=0) + draws.intercepts_ms)) / predicted**2)
-    return uncertainty_of(errors, variances, [(one.low_ms, one.high_ms) for one in judgement.networks])
+    return uncertainty_of(errors, variances)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -122,6 +122,21 @@ class MeasuringSession:
 
     networks: dict[str, MeasuredLatency]
     about: dict[str, Any]
+
+
+class MeasuringDevice(Protocol):
+    """Whatever whole networks are measured on."""
+
+    @property
+    def info(self) -> DeviceInfo:
+        """The device's identity."""
+
+    @property
+    def model_format(self) -> str:
+        """Format of the models that it runs."""
+
+    def measure(self, artifacts: Mapping[str, ModelArtifact], *, seed: int, rounds: int = 20) -> MeasuringSession:
+        """Measure whole networks in one session; see `OnDevice.measure`."""
 
 
 class OnDevice:

@@ -9,50 +9,43 @@ from hypothesis import strategies as st
 
 from latency.estimator import LatencyEstimate
 from latency.table import load_table
-from latency.uncertainty import DRAWS, TableDraws, Uncertainty, uncertainty_of
+from latency.uncertainty import DRAWS, SESSION_LEVEL, TableDraws, Uncertainty, uncertainty_of
 from mnas.segments import segments_of
 
 
-def _interval(sd):
-    return (math.exp(-1.959964 * sd), math.exp(1.959964 * sd))
-
-
-@given(st.floats(0, 0.05), st.floats(0.001, 0.05), st.integers(4, 30))
-def test_errors_beyond_the_draws_are_misfit_and_levels_count_twice(misfit, level, count):
+@given(st.floats(0, 0.05), st.integers(4, 30))
+def test_errors_beyond_the_draws_are_misfit_and_levels_count_twice(misfit, count):
     total = math.sqrt(misfit**2 + 0.01**2)
-    found = uncertainty_of([total, -total] * count, [0.01**2] * 2 * count, [_interval(level)] * 2 * count)
+    found = uncertainty_of([total, -total] * count, [0.01**2] * 2 * count)
     assert found.networks == 2 * count
-    assert found.session == pytest.approx(math.sqrt(2) * level, rel=1e-6)
+    assert found.session == pytest.approx(math.sqrt(2) * SESSION_LEVEL, rel=1e-6)
     assert found.misfit == pytest.approx(misfit, abs=1e-6)
-    assert found.variance == pytest.approx(misfit**2 + 2 * level**2, abs=1e-7)
+    assert found.variance == pytest.approx(misfit**2 + 2 * SESSION_LEVEL**2, abs=1e-7)
     assert found.drawn == 1
 
 
-@given(st.floats(0.0, 0.02), st.floats(0.001, 0.05))
-def test_draws_that_claim_more_than_was_seen_are_cut_to_it(seen, level):
-    found = uncertainty_of([seen, -seen] * 5, [0.01**2] * 10, [_interval(level)] * 10)
-    within = found.misfit**2 + found.drawn * 0.01**2
-    assert within == pytest.approx(seen**2, abs=1e-9)
-    assert found.session == pytest.approx(math.sqrt(2) * level, rel=1e-6)
+@given(st.floats(0.0, 0.02))
+def test_draws_that_claim_more_than_was_seen_are_cut_to_it(seen):
+    found = uncertainty_of([seen, -seen] * 5, [0.01**2] * 10)
+    assert found.misfit**2 + found.drawn * 0.01**2 == pytest.approx(seen**2, abs=1e-9)
     assert found.drawn == pytest.approx(min(1, seen**2 / 0.01**2))
 
 
 def test_intervals_hold_what_other_sessions_measure():
     """Levels of sessions, noise and misfit made up: nine tenths of the pairs lie in 90 % intervals."""
     rng = np.random.default_rng(3)
-    level, misfit, draws, held = 0.01, 0.008, 0.006, []
+    misfit, draws, held = 0.008, 0.006, []
     for _ in range(300):
-        built = rng.normal(0, level)
-        own = rng.normal(0, math.hypot(misfit, draws), 24)
-        found = uncertainty_of(own, [draws**2] * 24, [_interval(level)] * 24)
+        built = rng.normal(0, SESSION_LEVEL)
+        found = uncertainty_of(rng.normal(0, math.hypot(misfit, draws), 24), [draws**2] * 24)
         spread = math.sqrt(found.variance + found.drawn * draws**2)
-        off = rng.normal(0, math.hypot(misfit, draws), 20) + built - rng.normal(0, level)
+        off = rng.normal(0, math.hypot(misfit, draws), 20) + built - rng.normal(0, SESSION_LEVEL)
         held.append(np.mean(np.abs(off) <= 1.644854 * spread))
     assert 0.87 < np.mean(held) < 0.93
 
 
 def test_few_networks_say_nothing():
-    assert uncertainty_of([0.0] * 3, [0.0] * 3, [(1.0, 1.1)] * 3) == Uncertainty(0.1, 0.0, 0)
+    assert uncertainty_of([0.0] * 3, [0.0] * 3) == Uncertainty(0.1, 0.0, 0)
 
 
 def test_draws_come_back_from_bytes():
@@ -109,4 +102,4 @@ def test_a_device_without_noise_leaves_no_doubt_about_entries(store, plan, addit
     assert table.draws is not None
     np.testing.assert_allclose(table.draws.entries_ms.std(axis=1), 0, atol=1e-6)
     (estimate,) = table.estimate([plan.space.decode(plan.space.extremes()[0])])
-    assert estimate.sd_ms < 0.01 * estimate.ms
+    assert estimate.sd_ms < 0.012 * estimate.ms, "all that is left is what sessions differ by"
