@@ -14,7 +14,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --con
 EXTRA_INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 DEMO_CONFIG := docs/examples/$(if $(filter small,$(DEMO_BUDGET)),demo-small,demo).toml
 
-.PHONY: venv demo test lint types unit test-full test-ray docs clean
+.PHONY: venv demo test lint types unit test-full fuzz test-ray docs clean
 
 venv: $(VENV)/.installed
 
@@ -48,6 +48,10 @@ unit: $(VENV)/.installed-dev
 # What `test` leaves out: whole trainings, builds and searches, interrupted and resumed.
 test-full: $(VENV)/.installed-dev
 	$(BIN)/pytest -n 2 --dist loadfile -m slow $(PYTEST_ARGS)
+
+# What reads files and texts of others, with 20,000 damaged ones each; most of an hour.
+fuzz: $(VENV)/.installed-dev
+	HYPOTHESIS_PROFILE=long $(BIN)/pytest -n 2 -m "fuzz and not slow" $(PYTEST_ARGS)
 
 # A cluster of two nodes on loopback. Ray is large and nothing else needs it, so it has an environment of its own, which
 # sees what is in the other one.

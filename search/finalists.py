@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from latency.on_device import MeasuringSession, OnDevice
+from latency.on_device import MeasuringDevice, MeasuringSession
 from mnas.architecture import Architecture
 from mnas.errors import ExportError, StudyError
 from mnas.export.artifact import ModelArtifact
@@ -26,6 +26,7 @@ from search.executors.executor import Outcome
 from search.goal import Goal
 from search.outlook import Outlook
 from search.pareto import front_indices, front_ranks, thin_front
+from search.study_device import open_study_device
 from search.training.weights_file import load_weights
 
 LEAST_FINALISTS = 5
@@ -187,7 +188,7 @@ def measure_on_devices(
     for number, (spec, table) in enumerate(zip(config.devices, outlook.tables, strict=True), 1):
         if context.log.payload("measured", device_key(number)) is not None:
             continue
-        with OnDevice(spec, context.store) as device:
+        with open_study_device(spec, context.store, context.executor) as device:
             table.require_fit(device.info, config.dtype, allow_foreign=config.allow_foreign_lut)
             if config.dtype == "int8":
                 files = int8_files(context, list(finalists), device.model_format)
@@ -197,7 +198,7 @@ def measure_on_devices(
 
 
 def measure_finalists(
-    context: StudyContext, device: OnDevice, artifacts: dict[str, ModelArtifact], key: str = ""
+    context: StudyContext, device: MeasuringDevice, artifacts: dict[str, ModelArtifact], key: str = ""
 ) -> None:
     """Measure finalists' files, interleaved in one session, and keep everything that it gave.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from latency.on_device import OnDevice
+from latency.on_device import MeasuringDevice
 from latency.table import LatencyTable
 
 
@@ -29,7 +29,7 @@ class ForeignTable:
     measured_on: dict[str, Any]
 
     @classmethod
-    def of(cls, table: LatencyTable, device: OnDevice) -> ForeignTable | None:
+    def of(cls, table: LatencyTable, device: MeasuringDevice) -> ForeignTable | None:
         """Return what is foreign about a table; ``None`` where it is of this device."""
         differing = {name: list(values) for name, values in table.device_differences(device.info).items()}
         if not differing:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from latency.on_device import OnDevice
 from mnas.architecture import Architecture
 from mnas.export.network import write_network
 from mnas.objectives import Objective
 from mnas.seeding import derive_seed
 from search.context import StudyContext
+from search.study_device import open_study_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class CandidateMeasuring:
         config, log = context.config, context.log
         context.reporter.line(f"measuring {len(architectures)} candidates on {config.devices[number - 1]}")
         with (
-            OnDevice(config.devices[number - 1], context.store) as device,
+            open_study_device(config.devices[number - 1], context.store, context.executor) as device,
             tempfile.TemporaryDirectory(prefix="mnas-candidates-") as folder,
         ):
             files = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from latency.additivity import stored_additivity
 from latency.coverage import covered_space
 from latency.drift import REFUSED, Drift, measure_drift
-from latency.on_device import OnDevice, lut_settings, public_device
+from latency.on_device import MeasuringDevice, lut_settings, public_device
 from latency.plan import LutPlan
 from latency.table import LatencyTable, load_table
 from mnas.errors import ConfigError, DataError, LutError
@@ -14,6 +14,7 @@ from search.events import device_key
 from search.foreign import ForeignTable
 from search.goal import Goal, goal_of
 from search.outlook import Outlook
+from search.study_device import open_study_device
 
 _NEVER_GOES_ON = ("CFG05", "CFG10", "CFG11", "CFG13", "LUT01", "LUT02", "LUT03")
 """A target out of reach, a device that is none, or a table that is not there or not of this device and space."""
@@ -58,7 +59,7 @@ def _latency_table(context: StudyContext, number: int) -> LatencyTable:
     known, asked = context.log.payload("lut", key), config.tables[number - 1]
     if known is not None and context.log.payload("measured", key) is not None:
         return _completed(context, load_table(context.store, known["lut_id"]))
-    with OnDevice(spec, context.store) as device:
+    with open_study_device(spec, context.store, context.executor) as device:
         is_old = known is not None or bool(asked)
         if is_old:
             table = load_table(context.store, known["lut_id"] if known else asked)
@@ -108,7 +109,7 @@ def _completed(context: StudyContext, table: LatencyTable) -> LatencyTable:
     return complete
 
 
-def _look_for_drift(context: StudyContext, device: OnDevice, table: LatencyTable, *, is_begun: bool) -> None:
+def _look_for_drift(context: StudyContext, device: MeasuringDevice, table: LatencyTable, *, is_begun: bool) -> None:
     """Tell of a device that does not take any more what its table says; finalists are measured in any case.
 
     A study that has not begun by the table is refused where it has drifted far, in two sessions with other networks.
@@ -132,7 +133,7 @@ def _look_for_drift(context: StudyContext, device: OnDevice, table: LatencyTable
         context.reporter.line(f"latency table {drift.text()}")
 
 
-def _drifted(context: StudyContext, device: OnDevice, drift: Drift) -> LutError:
+def _drifted(context: StudyContext, device: MeasuringDevice, drift: Drift) -> LutError:
     at_least = drift.at_least or 0.0
     return LutError(
         "LUT10",

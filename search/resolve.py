@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from latency.on_device import require_device
 from mnas.config import StudyConfig
 from mnas.errors import ConfigError, DataError
 from mnas.objectives import is_reward
@@ -14,10 +13,17 @@ from search.algorithms.registry import require_algorithm
 from search.combination import Combination
 from search.context import Reporter
 from search.data.registry import DataShape, open_dataset
+from search.executors.executor import Executor, InProcessExecutor
+from search.study_device import require_study_device
 
 
-def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
+def resolve(config: StudyConfig, reporter: Reporter, executor: Executor | None = None) -> StudyConfig:
     """Replace every ``auto`` and check what can be checked before a study is begun.
+
+    Args:
+        config: As asked for.
+        reporter: Is told what takes whose place.
+        executor: Of the study; without one all devices are of this machine.
 
     Raises:
         ConfigError: ``CFG06``: the preset's networks do not fit the data; ``CFG08``: a foreign table is allowed and
@@ -33,7 +39,7 @@ def resolve(config: StudyConfig, reporter: Reporter) -> StudyConfig:
     _require_suited(config)
     Combination.of(config.combine, config.weights, len(config.devices))
     for spec in config.devices:
-        require_device(spec, config.dtype)
+        require_study_device(spec, config.dtype, executor or InProcessExecutor())
     folder = Path(config.data_dir) if config.data_dir else None
     try:
         dataset = open_dataset("fashion" if config.data == "auto" else config.data, folder)

@@ -29,8 +29,8 @@ _NO_PACKAGE = "an optional package is not installed: this test did not run"
 # The same examples on every run and machine; `HYPOTHESIS_PROFILE=explore` looks for new ones.
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("explore", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
-# What fuzzes what people hand in, as long as that deserves; the tests of it take no fewer cases than a profile says.
-settings.register_profile("long", deadline=None, max_examples=10_000, suppress_health_check=[HealthCheck.too_slow])
+# `make fuzz`: what is marked `fuzz` reads what others wrote, and gets as many cases as that deserves.
+settings.register_profile("long", deadline=None, max_examples=20_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from mnas.architecture import ACTIVATIONS, OPS, PADDINGS, SHORTCUTS, Architecture, Block, Stage
 from mnas.errors import MnasError
 
-FUZZ = settings(max_examples=max(200, settings().max_examples))
-"""A few hundred cases by default, and as many as a profile asks for, e.g. ``long``."""
 PLACE = re.compile(
     r"line \d+, column \d+|(stem|stages|head)(\[\d+\])*\b|(stem|stage\d+|head)\.block\d+|"
     r"the architecture has other keys|input_shape_chw|classes|schema|the whole"

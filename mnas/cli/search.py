@@ -198,7 +198,7 @@ def _run(
 
     reporter = ConsoleReporter(quiet)
     with executor:
-        config = resolve(make_config(given), reporter) if resume is None else None
+        config = resolve(make_config(given), reporter, executor) if resume is None else None
         with open_store(folder, must_exist=resume is not None) as store:
             study = Study.create(store, config) if config else Study.resume(store, resume or "", given, reporter)
             reporter.line(

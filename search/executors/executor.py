@@ -59,6 +59,9 @@ OnDone = Callable[[int, Outcome], None]
 class Executor(Protocol):
     """Runs jobs; a context manager, so that its processes end with it."""
 
+    def offers(self, needs: Sequence[str]) -> bool:
+        """Return whether other hosts have what jobs need by name; never for no needs, as every host has these."""
+
     def map_in_order(self, jobs: Sequence[Job], on_done: OnDone | None = None) -> list[Outcome]:
         """Run every job and return the outcomes in the order of the jobs.
 
@@ -87,6 +90,10 @@ def run_safely(job: Job) -> Outcome:
 
 class InProcessExecutor:
     """Runs one job after another in this process."""
+
+    def offers(self, needs: Sequence[str]) -> bool:
+        """Return False: there is no other host."""
+        return False
 
     def map_in_order(self, jobs: Sequence[Job], on_done: OnDone | None = None) -> list[Outcome]:
         """Run every job and return the outcomes in the order of the jobs."""

@@ -85,6 +85,10 @@ class ProcessExecutor:
         while self._pool:
             self._pool.pop().end()
 
+    def offers(self, needs: Sequence[str]) -> bool:
+        """Return False: there is no other host."""
+        return False
+
     @property
     def worker_pids(self) -> tuple[int, ...]:
         """Process ids of the workers that there are now."""

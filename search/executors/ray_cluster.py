@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from search.executors.executor import Job, OnDone, Outcome
 from search.executors.processes import ProcessExecutor
-from search.executors.ray_link import connect, parse_address
+from search.executors.ray_link import connect, lacking, node_resources, parse_address
 from search.executors.ray_round import RayRound, RayTerms
 
 
@@ -47,6 +47,10 @@ class RayExecutor:
         """Leave the cluster, which ends what this process has running there."""
         self._here.close()
         self._ray.shutdown()
+
+    def offers(self, needs: Sequence[str]) -> bool:
+        """Return whether a living node has what jobs need by name; never for no needs."""
+        return bool(needs) and not lacking(node_resources(self._ray), dict.fromkeys(needs, 1.0))
 
     def map_in_order(self, jobs: Sequence[Job], on_done: OnDone | None = None) -> list[Outcome]:
         """Run every job and return the outcomes in the order of the jobs.

@@ -1,7 +1,8 @@
 """Keys of others: which segment each stands for, and the two rules by which they differ."""
 
 import pytest
-from hypothesis import given, settings
+from fuzzing import fuzzed
+from hypothesis import given
 from hypothesis import strategies as st
 from latency_foreign import OFA_CHOICES, OFA_KEYS, V2_KEYS, ofa_network
 
@@ -111,7 +112,7 @@ def test_the_layout_is_told_by_the_blocks():
             detect_layout(keys)
 
 
-@settings(max_examples=500)
+@fuzzed
 @given(
     st.lists(
         st.sampled_from(["-", "input:", "output:", "expand:", "7x7x16", "8", "0", *OFA_KEYS, *V2_KEYS]), max_size=9

@@ -4,7 +4,8 @@ import time
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from fuzzing import fuzzed
+from hypothesis import given
 from hypothesis import strategies as st
 
 from latency.importers.safe_yaml import read_rows
@@ -72,7 +73,7 @@ def test_a_bomb_costs_nothing():
     assert time.process_time() - start < 60, "it must not grow with what the text would come to"
 
 
-@settings(max_examples=500)
+@fuzzed
 @given(st.text(st.sampled_from("ab:&*!%?|>-[]{},'\"#@` \n\t0.1enai<\\~\x85\u2028\ufeff"), max_size=60))
 def test_any_text_gives_rows_or_one_of_our_errors(text):
     try:
@@ -84,7 +85,7 @@ def test_any_text_gives_rows_or_one_of_our_errors(text):
     assert rows == {key: {name: float(value) for name, value in fields.items()} for key, fields in found.items()}
 
 
-@settings(max_examples=500)
+@fuzzed
 @given(st.binary(max_size=80))
 def test_any_bytes_give_a_text_or_one_of_our_errors(data):
     try:

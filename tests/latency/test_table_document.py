@@ -7,7 +7,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzzed
+from hypothesis import given
 from hypothesis import strategies as st
 
 from latency.builder import LutBuilder
@@ -179,7 +180,7 @@ junk = st.recursive(
 )
 
 
-@settings(max_examples=500)
+@fuzzed
 @given(st.sampled_from(sorted(paths(SMALL), key=str)), junk, st.booleans())
 def test_any_damage_gives_a_table_or_one_of_our_errors(path, value, is_removed):
     document = copy.deepcopy(SMALL)
@@ -200,7 +201,7 @@ def test_any_damage_gives_a_table_or_one_of_our_errors(path, value, is_removed):
         assert len(read.table.entries) == 1
 
 
-@settings(max_examples=500)
+@fuzzed
 @given(st.text(st.sampled_from('{}[]",:\\ \n0123456789.-eEtrunfalsNI\ud800\x00'), max_size=40))
 def test_any_text_is_refused_as_json_by_our_error_alone(text):
     with pytest.raises(LutError):
@@ -211,7 +212,7 @@ HEAD, ROW = table_csv(made_up_table(SPACE)).splitlines()[:2]
 cells = st.sampled_from(["", "1", "-1", "nan", "inf", "x", '"', "{}", "[[", '"{""role"":1}"', "\x00", "\r"])
 
 
-@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzzed
 @given(st.lists(st.tuples(st.integers(0, len(COLUMNS) - 1), cells), min_size=1, max_size=4))
 def test_any_damaged_row_gives_entries_or_one_of_our_errors(changes):
     (row,) = csv.reader([ROW])

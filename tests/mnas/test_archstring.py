@@ -4,9 +4,10 @@ import re
 from dataclasses import fields, replace
 
 import pytest
+from fuzzing import fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
-from network_cases import FUZZ, architectures, blocks, tampered, told
+from network_cases import architectures, blocks, tampered, told
 
 from mnas.architecture import Architecture, Block, Stage
 from mnas.archstring import MOST_CHARACTERS, block_text, from_text, to_text
@@ -26,7 +27,7 @@ def stem_block(words):
     return from_text(text_of(f"stem: {words}", HEAD)).stem[0]
 
 
-@FUZZ
+@fuzzed
 @given(architectures())
 def test_text_round_trip_is_exact(architecture):
     text = to_text(architecture)
@@ -186,13 +187,13 @@ def is_read_or_told(text):
     assert from_text(to_text(architecture)) == architecture
 
 
-@FUZZ
+@fuzzed
 @given(st.text() | st.text("inputstemagehd:|x0123456789 \n;#oks"))
 def test_any_text_is_read_or_told(text):
     is_read_or_told(text)
 
 
-@FUZZ
+@fuzzed
 @given(tampered(architectures().map(to_text), WORDS))
 def test_a_text_that_was_tampered_with_is_read_or_told(text):
     is_read_or_told(text)

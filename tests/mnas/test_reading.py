@@ -8,9 +8,10 @@ from functools import cache
 
 import numpy as np
 import pytest
+from fuzzing import fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
-from network_cases import FUZZ, architectures, tampered, told
+from network_cases import architectures, tampered, told
 
 from mnas.architecture import Architecture, Block, Stage
 from mnas.archstring import to_text
@@ -242,7 +243,7 @@ def is_read_or_told(read, text):
     assert layers_of(architecture)
 
 
-@FUZZ
+@fuzzed
 @given(
     st.text()
     | st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists).map(json.dumps)
@@ -251,13 +252,13 @@ def test_any_json_is_read_or_told(text):
     is_read_or_told(architecture_from_json, text)
 
 
-@FUZZ
+@fuzzed
 @given(tampered((sound | architectures()).map(json_of), JSON_PIECES))
 def test_json_that_was_tampered_with_is_read_or_told(text):
     is_read_or_told(architecture_from_json, text)
 
 
-@FUZZ
+@fuzzed
 @given(tampered(sound.map(to_text), re.compile(r"\S+")).map(lambda text: text + "\n"))
 def test_a_text_that_was_tampered_with_is_sound_or_told(text):
     is_read_or_told(read_architecture, text)
@@ -270,7 +271,7 @@ def outcome(read, source):
         return error.code, error.what
 
 
-@FUZZ
+@fuzzed
 @given(tampered(sound.map(json_of), JSON_PIECES))
 def test_what_exports_and_trains_reads_as_the_reader_does(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "tampered.json"
@@ -289,7 +290,7 @@ anything = st.recursive(
 )
 
 
-@FUZZ
+@fuzzed
 @given(sound, st.data())
 def test_any_value_anywhere_in_an_architecture_is_read_or_told(architecture, data):
     value = architecture.to_json()

@@ -7,9 +7,10 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from fuzzing import fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
-from network_cases import FUZZ, tampered
+from network_cases import tampered
 
 from mnas.cli import main
 from mnas.errors import SpaceError
@@ -296,13 +297,13 @@ def is_read_or_told(path, text):
     assert layers_of(space.decode(space.extremes()[1]))
 
 
-@FUZZ
+@fuzzed
 @given(tampered(st.sampled_from((TINY, ONE_STAGE)), re.compile(r"[\w.]+|\[+|\]+|[=,]|\"[^\"]*\"|\n")))
 def test_a_file_that_was_tampered_with_is_read_or_told(tmp_path_factory, text):
     is_read_or_told(tmp_path_factory.getbasetemp() / "own.toml", text)
 
 
-@FUZZ
+@fuzzed
 @given(st.text(st.characters(codec="utf-8")))
 def test_any_text_is_read_or_told(tmp_path_factory, text):
     is_read_or_told(tmp_path_factory.getbasetemp() / "own.toml", 'schema = "mnas.space/1"\n' + text)

@@ -8,8 +8,12 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from fuzzing import fuzzed
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -140,25 +144,33 @@ def test_a_damaged_file_is_refused_byte_for_byte_unchanged(tmp_path, damage):
     assert path.read_bytes() == damaged
 
 
+@cache
+def sound_file(folder):
+    path = folder / "sound" / FILE_NAME
+    filled(path, 60)
+    return path.read_bytes()
+
+
 @example(248, 1)
+@fuzzed
 @given(st.integers(0, 2**32), st.integers(1, 3))
 def test_whatever_is_flipped_the_only_error_is_a_store_error(tmp_path_factory, seed, places):
-    path = tmp_path_factory.mktemp("store") / FILE_NAME
-    filled(path, 60)
-    rng, data = random.Random(seed), bytearray(path.read_bytes())
+    rng, data = random.Random(seed), bytearray(sound_file(tmp_path_factory.getbasetemp()))
     for _ in range(places):
         start = rng.randrange(min(len(data), rng.choice((100, 4200, len(data)))))
         for place in range(start, min(len(data), start + rng.choice((1, 8, 200)))):
             data[place] = rng.randrange(256)
-    path.write_bytes(data)
-    try:
-        with Store(path, (ROWS,)) as store:
-            store.query("SELECT * FROM row ORDER BY text, number")
-            store.execute("INSERT INTO row VALUES ('b', 1000000, 'new')")
-    except MnasError as error:
-        assert error.code in {"STO01", "STO02", "STO03", "STO05"}
-    except sqlite3.IntegrityError:
-        pass  # a flipped row may break a constraint, and that is its caller's business
+    with TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as folder:
+        path = Path(folder) / FILE_NAME
+        path.write_bytes(data)
+        try:
+            with Store(path, (ROWS,)) as store:
+                store.query("SELECT * FROM row ORDER BY text, number")
+                store.execute("INSERT INTO row VALUES ('b', 1000000, 'new')")
+        except MnasError as error:
+            assert error.code in {"STO01", "STO02", "STO03", "STO05"}
+        except sqlite3.IntegrityError:
+            pass  # a flipped row may break a constraint, and that is its caller's business
 
 
 def test_damage_under_an_open_store_is_a_store_error(tmp_path):

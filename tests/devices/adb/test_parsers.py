@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from fuzzing import fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -186,6 +187,7 @@ def test_a_transcript_cut_anywhere_never_tells_another_value(name):
         assert facts.thermal is None or facts.thermal.status in (whole.thermal.status, None)
 
 
+@fuzzed
 @given(st.sampled_from(sorted(TRANSCRIPTS)), st.data())
 def test_a_damaged_transcript_never_crashes(name, data):
     text = TRANSCRIPTS[name]
@@ -195,6 +197,7 @@ def test_a_damaged_transcript_never_crashes(name, data):
     describe_conditions(facts)
 
 
+@fuzzed
 @given(st.text())
 def test_no_text_crashes_a_parser(text):
     for parse in (parse_props, parse_battery, parse_df, parse_zones, parse_flag, parse_screen_on, parse_cpu_list):

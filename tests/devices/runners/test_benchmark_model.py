@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from fuzzing import fuzzed
 from hypothesis import example, given
 from hypothesis import strategies as st
 from runner_programs import transcript
@@ -212,6 +213,7 @@ def test_litert_cut_anywhere_gives_no_wrong_number(end):
         failed(result)
 
 
+@fuzzed
 @given(st.text(), st.text(), st.integers(-1, 300))
 def test_no_output_breaks_the_reader(stdout, stderr, rc):
     for name in RUNNER_NAMES:
