@@ -64,18 +64,21 @@ def train(
     The same command goes on where it was interrupted. Val chooses the weights; test is only told.
     """
     from devices.long_work import long_work
+    from mnas.data_names import canonical_data
     from search.data.registry import open_dataset
     from search.executors.processes import ProcessExecutor
     from search.finishing.finish import finish
     from search.finishing.request import FinishRequest, chosen_networks
     from search.training.teacher import open_teacher
 
+    data = canonical_data(data)
     dataset = open_dataset(data, Path(data_dir) if data_dir else None)
-    schedule = _schedule(dataset.name, recipe, epochs, batch, lr)
+    schedule = _schedule(data, recipe, epochs, batch, lr)
     schedule = replace(schedule, train_images=images, eval_images=0, device=device, amp=amp)
     schedule = _distilling(schedule, teacher, distill, temperature)
     request = FinishRequest(
         chosen_networks(networks, px, dataset.classes),
+        data,
         dataset,
         data_dir,
         schedule,
