@@ -229,15 +229,13 @@ def _plan(given: dict[str, Any], workers: int) -> Result:
     from latency.on_device import lut_settings
     from latency.plan import LutPlan
     from mnas.config import make_config
-    from mnas.spaces.presets import chosen_space, fitted_preset
     from search.data.registry import data_shape
+    from search.fitting import fitting_space
 
     asked = make_config(given)
     data = "fashion" if asked.data == "auto" else asked.data
-    shape = data_shape(data)
-    fitted = fitted_preset(asked.space, data, shape.channels, shape.classes, shape.px)
-    config = asked.model_copy(update={"data": data, "preset": asked.preset_for(fitted)})
-    space = chosen_space(config.space, config.preset)
+    preset, space = fitting_space(asked.space, asked.preset, data, data_shape(data))
+    config = asked.model_copy(update={"data": data, "preset": preset})
     luts = {}
     for spec in config.devices:
         settings = lut_settings(config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation, spec)
