@@ -7,7 +7,8 @@ from pathlib import Path
 from mnas.config import StudyConfig
 from mnas.errors import ConfigError, DataError
 from mnas.objectives import is_reward
-from search.accuracy.registry import require_accuracy
+from search.accuracy.registry import open_accuracy, require_accuracy
+from search.accuracy.setting import setting_of
 from search.algorithms.registry import require_algorithm
 from search.combination import Combination
 from search.context import Reporter
@@ -28,10 +29,12 @@ def resolve(config: StudyConfig, reporter: Reporter, executor: Executor | None =
     Raises:
         ConfigError: ``CFG06``: the preset's networks do not fit the data; ``CFG08``: a foreign table is allowed and
             none is named; ``CFG09``: no such algorithm; ``CFG13``: a device without int8; ``CFG23``, ``CFG44``: an
-            algorithm for other objectives; ``CFG43``: weights of the devices; or not a device spec.
+            algorithm for other objectives; ``CFG43``: weights of the devices; or not a device spec. ``CFG50`` to
+            ``CFG53``: the accuracy estimator cannot be opened.
         DataError: The data set is not to be had, or damaged.
         DeviceError: The device cannot be opened.
         SpaceError: No such space or preset, or its file is wrong.
+        SupernetError: ``SUP01``, ``SUP05``, ``SUP06``: a supernet cannot be read, or is of other data or another space.
     """
     _require_named_table(config)
     require_algorithm(config.algorithm)
@@ -49,8 +52,10 @@ def resolve(config: StudyConfig, reporter: Reporter, executor: Executor | None =
         reporter.warn(f"Fashion-MNIST cannot be had, so the embedded digits take its place: {failure}")
         dataset = open_dataset("digits")
     data = dataset.name if config.data == AUTO else config.data
-    preset, _ = fitting_space(config.space, config.preset, data, DataShape.of(dataset))
-    return config.model_copy(update={"data": data, "preset": preset})
+    preset, network = fitting_space(config.space, config.preset, data, DataShape.of(dataset))
+    resolved = config.model_copy(update={"data": data, "preset": preset})
+    open_accuracy(config.accuracy, setting_of(resolved, network, dataset))
+    return resolved
 
 
 def _require_suited(config: StudyConfig) -> None:

@@ -16,16 +16,16 @@ from mnas.space import Genome, SearchSpace
 from mnas.store import Store
 from search.accuracy.audit_log import TRUTH, VERDICT, AuditLog
 from search.accuracy.audit_verdict import EstimatorRows, TruthRows, make_verdict
-from search.accuracy.estimator import AccuracyEstimate, AccuracyEstimator
+from search.accuracy.estimator import AccuracyEstimate, AccuracyEstimator, mark_of
 from search.accuracy.generation import Contender, estimate_each
 from search.accuracy.jobs import TrainingJob, require_training, training_outcome
-from search.accuracy.proxy_schedule import with_fidelities
+from search.accuracy.proxy_schedule import schedule_of
 from search.accuracy.registry import open_accuracy
 from search.accuracy.setting import setting_of
 from search.context import Reporter
 from search.data.dataset import Dataset
 from search.executors.executor import Executor, Outcome
-from search.training.schedule import TrainingSchedule, schedule_for
+from search.training.schedule import TrainingSchedule
 
 _AT_ONCE = 8
 """Jobs between two looks at the clock."""
@@ -57,8 +57,7 @@ class Audit:
 
     def schedule(self, purpose: str) -> TrainingSchedule:
         """Return the training schedule for ``proxy`` or ``final``; the truth is trained with ``final``."""
-        found = schedule_for(self.config.data, purpose, is_small=self.config.training == "small")
-        return with_fidelities(found, self.config, self.dataset.size("train")) if purpose == "proxy" else found
+        return schedule_of(self.config, purpose, self.dataset.size("train"))
 
     @property
     def audit_id(self) -> str:
@@ -92,8 +91,10 @@ class Audit:
             TrainingError: ``TRN05``: a training could not be run.
         """
         log, contenders = AuditLog(store, self.audit_id), self._contenders()
-        setting = setting_of(self.config, self.space, self.dataset, self.schedule("proxy"))
+        setting = setting_of(self.config, self.space, self.dataset)
         estimators = {name: open_accuracy(name, setting) for name in self.estimators}
+        for mark in filter(None, map(mark_of, estimators.values())):
+            reporter.warn(mark)
         work = [self._truth(log, contenders, executor, reporter)]
         work += [_estimates(log, name, one, contenders, executor, reporter) for name, one in estimators.items()]
         for part in work:

@@ -62,8 +62,7 @@ def _command(setting: AccuracySetting, argument: str) -> AccuracyEstimator:
 
 def _supernet(setting: AccuracySetting, argument: str) -> AccuracyEstimator:
     opener: Any = import_module(_SUPERNET).open_supernet_estimator
-    found = opener(Path(argument), setting.dataset_name, setting.dataset_folder, setting.study_seed)
-    return cast(AccuracyEstimator, found)
+    return cast(AccuracyEstimator, opener(Path(argument), setting))
 
 
 _BUILT_IN: dict[str, tuple[Factory, str]] = {
