@@ -36,6 +36,7 @@ from search.ranking import Ranking
 from search.recommend import read_test, recommend
 from search.result import StudyResult, load_result, require_search, study_row
 from search.schema import SEARCH
+from search.study_accuracy import study_estimator
 from search.study_space import keep_space, study_space
 
 STORE_COMPONENTS = (*COMPONENTS, SEARCH, AUDIT)
@@ -167,6 +168,8 @@ class Study:
                 reporter.warn(DIGITS_NOTICE)
             if config.dtype == "int8":
                 context.log.append("notice", {"text": INT8_NOTICE}, "int8")
+            if context.log.payload("finalists") is None:
+                study_estimator(context)
             outlook, goal = prepare(context)
             finalists = _finalists(context, outlook, goal)
             train_finalists(context, finalists)
