@@ -119,6 +119,7 @@ class Audit:
             schedule=self.schedule("final"),
             study_seed=derive_seed(self.config.seed, "audit"),
             repeat=repeat,
+            fingerprint=self.dataset.fingerprint,
         )
 
     def _truth(

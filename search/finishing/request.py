@@ -80,6 +80,7 @@ class FinishRequest:
             keep_weights_path=str(weights),
             checkpoint_path=str(weights.with_suffix(".part")),
             teacher=self.teacher,
+            fingerprint=self.dataset.fingerprint,
         )
 
 
