@@ -12,9 +12,11 @@ from mnas.errors import TrainingError
 from mnas.jsonio import sha256_json
 from mnas.layers import layers_of
 from mnas.seeding import derive_seed, named_rng
-from mnas.space import Genome, SearchSpace
+from mnas.space import Genome
+from mnas.spaces.staged import StagedSpace
+from mnas.spaces.toml_file import definition_sha256
 from mnas.store import Store
-from search.accuracy.audit_log import TRUTH, VERDICT, AuditLog
+from search.accuracy.audit_log import TRUTH, AuditLog
 from search.accuracy.audit_verdict import EstimatorRows, TruthRows, make_verdict
 from search.accuracy.estimator import AccuracyEstimate, AccuracyEstimator, mark_of
 from search.accuracy.generation import Contender, estimate_each
@@ -49,7 +51,7 @@ class Audit:
     """
 
     config: StudyConfig
-    space: SearchSpace
+    space: StagedSpace
     dataset: Dataset
     networks: int
     seeds: int
@@ -102,7 +104,7 @@ class Audit:
                 if is_over():
                     return None
         verdict = self._verdict(log, contenders, estimators)
-        log.append(VERDICT, sha256_json(verdict)[:16], verdict)
+        log.keep_verdict(verdict)
         return verdict
 
     def _contenders(self) -> list[Contender]:
@@ -156,15 +158,35 @@ class Audit:
             macs=[one.predicted_ms for one in contenders],
             params=[float(total_params(layers_of(one.architecture))) for one in contenders],
         )
-        said = [EstimatorRows(name, _source(one), log.rows(_subject(name, one))) for name, one in estimators.items()]
+        said, partly = self._said(log, contenders, estimators)
         about = {
             "audit_id": self.audit_id,
             "space": self.config.space,
+            "definition": definition_sha256(self.space.definition),
             "preset": self.config.preset,
             "fingerprint": self.dataset.fingerprint,
             "truth": self.schedule("final").fidelity,
         }
-        return {**about, **make_verdict(truth, said, self.space.cardinalities, self.config.seed)}
+        found = make_verdict(truth, said, self.space.cardinalities, self.config.seed)
+        return {**about, **found, "partly_judged": partly}
+
+    def _said(
+        self, log: AuditLog, contenders: Sequence[Contender], estimators: dict[str, AccuracyEstimator]
+    ) -> tuple[list[EstimatorRows], list[str]]:
+        """Return what was said of all networks, by the estimators asked now and by those of earlier runs.
+
+        Returns:
+            The rows of each; names of those that have not seen the whole sample yet.
+        """
+        asked = [_subject(name, one) for name, one in estimators.items()]
+        said, partly = list[EstimatorRows](), list[str]()
+        for subject in dict.fromkeys([*asked, *log.subjects()]):
+            (name, _, source), rows = subject.partition("|"), log.rows(subject)
+            if all(one.arch_id in rows for one in contenders):
+                said.append(EstimatorRows(name, source, rows))
+            else:
+                partly.append(name)
+        return said, partly
 
 
 def _source(estimator: AccuracyEstimator) -> str:
