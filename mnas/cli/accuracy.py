@@ -9,7 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from mnas.cli.options import FileOption, FormatOption, OutOption, PlanOption, QuietOption, output_folder
+from mnas.cli.options import (
+    FileOption,
+    FormatOption,
+    OutOption,
+    PlanOption,
+    ProxyEpochsOption,
+    ProxyFractionOption,
+    ProxyPresetOption,
+    ProxyResolutionOption,
+    ProxyWidthOption,
+    QuietOption,
+    output_folder,
+)
 from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
 
 app = typer.Typer(help="Judge estimates of accuracy.", no_args_is_help=True)
@@ -35,6 +47,11 @@ def audit(
     ] = None,
     accuracy_cmd: Annotated[str, typer.Option("--accuracy-cmd", help="Your trainer, to judge it as well.")] = "",
     accuracy_timeout: Annotated[float, typer.Option("--accuracy-timeout", help="Seconds for one network.")] = 3600.0,
+    proxy_preset: ProxyPresetOption = None,
+    proxy_epochs: ProxyEpochsOption = None,
+    proxy_fraction: ProxyFractionOption = None,
+    proxy_resolution: ProxyResolutionOption = None,
+    proxy_width: ProxyWidthOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sample and of all training.")] = 0,
     minutes: Annotated[
         float, typer.Option("--minutes", min=0, help="Stop after so many, go on the next time; 0: never.")
@@ -58,9 +75,17 @@ def audit(
     from search.study import open_store
 
     keys: dict[str, Any] = {"data": data, "data_dir": data_dir, "space": space, "preset": preset, "seed": seed}
-    command = {"accuracy_cmd": accuracy_cmd, "accuracy_timeout": accuracy_timeout} if accuracy_cmd else {}
+    keys |= {"accuracy_cmd": accuracy_cmd, "accuracy_timeout": accuracy_timeout} if accuracy_cmd else {}
+    proxy = {
+        "proxy_preset": proxy_preset,
+        "proxy_epochs": proxy_epochs,
+        "proxy_fraction": proxy_fraction,
+        "proxy_resolution": proxy_resolution,
+        "proxy_width": proxy_width,
+    }
+    keys |= {name: value for name, value in proxy.items() if value is not None}
     reporter = ConsoleReporter(quiet)
-    config = resolve(make_config({**keys, "training": training, **command}), reporter)
+    config = resolve(make_config({**keys, "training": training}), reporter)
     names = tuple(estimator or DEFAULT_ESTIMATORS) + (("command",) if accuracy_cmd else ())
     found = Audit(config, *_space_and_data(config), networks, seeds, tuple(dict.fromkeys(names)))
     if plan:
@@ -92,6 +117,7 @@ def _plan(found: Any) -> Result:
         "networks": found.networks,
         "trainings of the truth": found.networks * found.seeds,
         "schedule of the truth": found.schedule("final").fidelity,
+        "schedule of the proxy": found.schedule("proxy").fidelity,
         "estimates": found.networks * len(found.estimators),
         "estimators": ", ".join(found.estimators),
     }

@@ -16,6 +16,11 @@ from mnas.cli.options import (
     FormatOption,
     OutOption,
     PlanOption,
+    ProxyEpochsOption,
+    ProxyFractionOption,
+    ProxyPresetOption,
+    ProxyResolutionOption,
+    ProxyWidthOption,
     QuietOption,
     output_folder,
     use_adb,
@@ -89,13 +94,11 @@ def search(
     accuracy_timeout: Annotated[
         float | None, _option("--accuracy-timeout", text="Seconds for one network in it (3600).")
     ] = None,
-    proxy_preset: Annotated[str | None, _option("--proxy-preset", text="mnasnet5: train for 5 epochs.")] = None,
-    proxy_epochs: Annotated[int | None, _option("--proxy-epochs", text="Epochs of proxy training.")] = None,
-    proxy_fraction: Annotated[
-        float | None, _option("--proxy-fraction", text="Part of the training images (1).")
-    ] = None,
-    proxy_resolution: Annotated[int | None, _option("--proxy-resolution", text="Side of its images in px.")] = None,
-    proxy_width: Annotated[float | None, _option("--proxy-width", text="Factor on the networks' channels (1).")] = None,
+    proxy_preset: ProxyPresetOption = None,
+    proxy_epochs: ProxyEpochsOption = None,
+    proxy_fraction: ProxyFractionOption = None,
+    proxy_resolution: ProxyResolutionOption = None,
+    proxy_width: ProxyWidthOption = None,
     seed: Annotated[int | None, _option("--seed", text="Seed of everything random (0).")] = None,
     warm_start: Annotated[
         list[str] | None, _option("--warm-start", text="Begin with it: a network, a front.json or a study. Repeatable.")
