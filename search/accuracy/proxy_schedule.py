@@ -34,7 +34,7 @@ def with_fidelities(schedule: TrainingSchedule, config: StudyConfig, train_size:
     Args:
         schedule: Of proxy training.
         config: The study's.
-        train_size: Images of the training split, for a fraction of a schedule that takes all; 0 where not known.
+        train_size: Images of the training split, for a fraction of a schedule that takes all.
     """
     epochs = config.proxy_epochs or PRESET_EPOCHS[config.proxy_preset] or schedule.epochs
     images = schedule.train_images
