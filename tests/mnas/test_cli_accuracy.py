@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from picture_folders import make_folder
 
 from mnas.cli import main
 from mnas.config import make_config
@@ -44,6 +45,16 @@ def test_the_proxy_that_is_judged_is_the_one_that_a_search_with_the_same_flags_t
     assert json.loads(said.out)["audit"]["schedule of the proxy"] == wanted
     _, said = told(capsys, "--plan", "--proxy-epochs", "2", "--format", "json", "--out", str(tmp_path))
     assert "x2-" in json.loads(said.out)["audit"]["schedule of the proxy"]
+
+
+def test_a_plan_of_a_folder_decodes_nothing_and_an_estimator_that_is_none_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pets = make_folder(tmp_path / "pets", count=100)
+    plan = ["accuracy", "audit", "--data", str(pets), "--plan", "--format", "json"]
+    assert main(plan) == 0
+    assert json.loads(capsys.readouterr().out)["audit"]["space"] == "mobilenetv3/digits-3x3"
+    assert not (tmp_path / "cache").exists()
+    assert main([*plan, "--estimator", "magic"]) == 2 and "CFG52" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

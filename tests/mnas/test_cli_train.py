@@ -106,11 +106,21 @@ def test_a_plan_trains_nothing(networks, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_plan_of_a_folder_decodes_nothing(networks, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pets = make_folder(tmp_path / "pets", count=100)
+    status, found = run(capsys, networks, "--data", pets, "--plan", "--out", tmp_path / "out")
+    assert status == 0 and found["images"] == 180 and found["schedule"]["crop"] == 0.0625
+    assert not (tmp_path / "cache").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
         (["--distill", "0.5"], "CFG48"),
         (["--teacher", "nowhere.onnx"], "TRN16"),
+        (["--data", "pets"], "DAT04"),
+        (["--data", "pets", "--plan"], "DAT04"),
         (["--device", "cuda:7"], "TRN"),
         (["--lr", "1e9"], "TRN18"),
     ],
