@@ -31,7 +31,7 @@ from search.final_values import INT8_NOTICE
 from search.finalists import choose_finalists, export_finalists, measure_on_devices, train_finalists
 from search.goal import Goal
 from search.outlook import Outlook
-from search.preparation import prepare, require_same_data
+from search.preparation import prepare, require_same_data, tell_left_out
 from search.ranking import Ranking
 from search.recommend import read_test, recommend
 from search.result import StudyResult, load_result, require_search, study_row
@@ -163,6 +163,7 @@ class Study:
             self._begin()
             require_same_data(context)
             keep_space(context)
+            tell_left_out(context)
             if config.data == "digits":
                 context.log.append("notice", {"text": DIGITS_NOTICE}, "digits")
                 reporter.warn(DIGITS_NOTICE)

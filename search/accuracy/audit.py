@@ -92,6 +92,8 @@ class Audit:
             ConfigError: An estimator cannot be opened, or too few networks could be trained.
             TrainingError: ``TRN05``: a training could not be run.
         """
+        if left_out := self.dataset.left_out:
+            reporter.warn(left_out)
         log, contenders = AuditLog(store, self.audit_id), self._contenders()
         setting = setting_of(self.config, self.space, self.dataset)
         estimators = {name: open_accuracy(name, setting) for name in self.estimators}
