@@ -182,7 +182,7 @@ def test_provenance_names_every_run(study):
     html = page_of(study)
     text = text_of(html.partition("<h2>Provenance")[2])
     result = study.result()
-    for words in (result.study_id, result.lut_ids[0], f"{result.study_id} / measured", "2026-01-01T02:00:00+00:00"):
+    for words in (result.study_id, result.lut_ids[0], f"{result.study_id}/measured@1", "2026-01-01T02:00:00+00:00"):
         assert words in text
     for member in result.members:
         assert member.arch_id[::-1][:12] in text, "the file that was measured"
