@@ -60,7 +60,7 @@ def test_an_audit_warns(pets, store):
 def test_a_supernets_training_tells_it_once(pets, tmp_path):
     told = []
     request = SupernetRequest(SPACE, str(pets), None, SupernetSchedule(1, batch_size=64), 0, tmp_path / "out")
-    train_supernet(request, on_notice=told.append)
+    train_supernet(request, warn=told.append)
     assert told == [TOLD]
 
 
