@@ -40,7 +40,7 @@ def public_result(result: StudyResult) -> StudyResult:
         result,
         config=config.model_copy(update={"device": first, "other_devices": tuple(others)}),
         notices=tuple(map(public, result.notices)),
-        audit_notes=tuple(map(public, result.audit_notes)),
+        audit=replace(result.audit, notes=tuple(map(public, result.audit.notes))),
         sessions=sessions,
     )
 

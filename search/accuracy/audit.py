@@ -12,20 +12,22 @@ from mnas.errors import TrainingError
 from mnas.jsonio import sha256_json
 from mnas.layers import layers_of
 from mnas.seeding import derive_seed, named_rng
-from mnas.space import Genome, SearchSpace
+from mnas.space import Genome
+from mnas.spaces.staged import StagedSpace
+from mnas.spaces.toml_file import definition_sha256
 from mnas.store import Store
-from search.accuracy.audit_log import TRUTH, VERDICT, AuditLog
+from search.accuracy.audit_log import TRUTH, AuditLog
 from search.accuracy.audit_verdict import EstimatorRows, TruthRows, make_verdict
-from search.accuracy.estimator import AccuracyEstimate, AccuracyEstimator
+from search.accuracy.estimator import AccuracyEstimate, AccuracyEstimator, mark_of
 from search.accuracy.generation import Contender, estimate_each
 from search.accuracy.jobs import TrainingJob, require_training, training_outcome
-from search.accuracy.proxy_schedule import with_fidelities
+from search.accuracy.proxy_schedule import schedule_of
 from search.accuracy.registry import open_accuracy
 from search.accuracy.setting import setting_of
 from search.context import Reporter
 from search.data.dataset import Dataset
 from search.executors.executor import Executor, Outcome
-from search.training.schedule import TrainingSchedule, schedule_for
+from search.training.schedule import TrainingSchedule
 
 _AT_ONCE = 8
 """Jobs between two looks at the clock."""
@@ -49,7 +51,7 @@ class Audit:
     """
 
     config: StudyConfig
-    space: SearchSpace
+    space: StagedSpace
     dataset: Dataset
     networks: int
     seeds: int
@@ -57,8 +59,7 @@ class Audit:
 
     def schedule(self, purpose: str) -> TrainingSchedule:
         """Return the training schedule for ``proxy`` or ``final``; the truth is trained with ``final``."""
-        found = schedule_for(self.config.data, purpose, is_small=self.config.training == "small")
-        return with_fidelities(found, self.config, self.dataset.size("train")) if purpose == "proxy" else found
+        return schedule_of(self.config, purpose, self.dataset.size("train"))
 
     @property
     def audit_id(self) -> str:
@@ -91,9 +92,13 @@ class Audit:
             ConfigError: An estimator cannot be opened, or too few networks could be trained.
             TrainingError: ``TRN05``: a training could not be run.
         """
+        if left_out := self.dataset.left_out:
+            reporter.warn(left_out)
         log, contenders = AuditLog(store, self.audit_id), self._contenders()
-        setting = setting_of(self.config, self.space, self.dataset, self.schedule("proxy"))
+        setting = setting_of(self.config, self.space, self.dataset)
         estimators = {name: open_accuracy(name, setting) for name in self.estimators}
+        for mark in filter(None, map(mark_of, estimators.values())):
+            reporter.warn(mark)
         work = [self._truth(log, contenders, executor, reporter)]
         work += [_estimates(log, name, one, contenders, executor, reporter) for name, one in estimators.items()]
         for part in work:
@@ -101,7 +106,7 @@ class Audit:
                 if is_over():
                     return None
         verdict = self._verdict(log, contenders, estimators)
-        log.append(VERDICT, sha256_json(verdict)[:16], verdict)
+        log.keep_verdict(verdict)
         return verdict
 
     def _contenders(self) -> list[Contender]:
@@ -118,6 +123,7 @@ class Audit:
             schedule=self.schedule("final"),
             study_seed=derive_seed(self.config.seed, "audit"),
             repeat=repeat,
+            fingerprint=self.dataset.fingerprint,
         )
 
     def _truth(
@@ -154,15 +160,35 @@ class Audit:
             macs=[one.predicted_ms for one in contenders],
             params=[float(total_params(layers_of(one.architecture))) for one in contenders],
         )
-        said = [EstimatorRows(name, _source(one), log.rows(_subject(name, one))) for name, one in estimators.items()]
+        said, partly = self._said(log, contenders, estimators)
         about = {
             "audit_id": self.audit_id,
             "space": self.config.space,
+            "definition": definition_sha256(self.space.definition),
             "preset": self.config.preset,
             "fingerprint": self.dataset.fingerprint,
             "truth": self.schedule("final").fidelity,
         }
-        return {**about, **make_verdict(truth, said, self.space.cardinalities, self.config.seed)}
+        found = make_verdict(truth, said, self.space.cardinalities, self.config.seed)
+        return {**about, **found, "partly_judged": partly}
+
+    def _said(
+        self, log: AuditLog, contenders: Sequence[Contender], estimators: dict[str, AccuracyEstimator]
+    ) -> tuple[list[EstimatorRows], list[str]]:
+        """Return what was said of all networks, by the estimators asked now and by those of earlier runs.
+
+        Returns:
+            The rows of each; names of those that have not seen the whole sample yet.
+        """
+        asked = [_subject(name, one) for name, one in estimators.items()]
+        said, partly = list[EstimatorRows](), list[str]()
+        for subject in dict.fromkeys([*asked, *log.subjects()]):
+            (name, _, source), rows = subject.partition("|"), log.rows(subject)
+            if all(one.arch_id in rows for one in contenders):
+                said.append(EstimatorRows(name, source, rows))
+            else:
+                partly.append(name)
+        return said, partly
 
 
 def _source(estimator: AccuracyEstimator) -> str:

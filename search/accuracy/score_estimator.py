@@ -39,6 +39,7 @@ class ScoreJob:
         dataset_folder: Where its files lie; None for the usual places.
         score: One of `search.accuracy.zero_cost.SCORES`.
         study_seed: The study's seed.
+        fingerprint: Of the data that are meant; "" takes what is there.
     """
 
     architecture_json: dict[str, Any]
@@ -46,6 +47,7 @@ class ScoreJob:
     dataset_folder: str | None
     score: str
     study_seed: int
+    fingerprint: str = ""
 
     @property
     def seed(self) -> int:
@@ -74,7 +76,7 @@ def run_score(job: ScoreJob) -> ScoreOutcome:
         DataError: The data set is not to be had.
     """
     architecture = Architecture.from_json(job.architecture_json)
-    dataset = cached_dataset(job.dataset_name, job.dataset_folder)
+    dataset = cached_dataset(job.dataset_name, job.dataset_folder, job.fingerprint)
     images, labels = tensors(dataset, "train", architecture.input_shape_chw[1], BATCH)
     started = time.process_time()
     with reproducible():
@@ -100,6 +102,7 @@ class ScoreEstimator:
         dataset_name: As `search.data.registry` knows it.
         dataset_folder: Where its files lie; None for the usual places.
         study_seed: The study's seed.
+        fingerprint: Of the data that are meant; "" takes what is there.
     """
 
     score: str
@@ -107,6 +110,7 @@ class ScoreEstimator:
     dataset_name: str
     dataset_folder: str | None
     study_seed: int
+    fingerprint: str = ""
 
     @property
     def name(self) -> str:
@@ -119,7 +123,8 @@ class ScoreEstimator:
         return f"rank of {REFERENCES} in {self.space.name} by {BATCH} images of {self.dataset_name}"
 
     def _job(self, architecture: Architecture) -> ScoreJob:
-        return ScoreJob(architecture.to_json(), self.dataset_name, self.dataset_folder, self.score, self.study_seed)
+        data = self.dataset_name, self.dataset_folder
+        return ScoreJob(architecture.to_json(), *data, self.score, self.study_seed, self.fingerprint)
 
     def jobs(self, architecture: Architecture) -> tuple[Job, ...]:
         """Return the one job that scores a network."""

@@ -26,6 +26,8 @@ SAVE_PERIOD_S = 60.0
 _END_S = 30.0
 Progress = Callable[[int, int], None]
 """Told of steps done and of all steps, in the first process."""
+Warn = Callable[[str], None]
+"""Told what a person must not miss, in the first process."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class SupernetRequest:
         return self.out / FILE_NAME
 
 
-def train_supernet(request: SupernetRequest, on_progress: Progress = lambda done, steps: None) -> Checkpoint:
+def train_supernet(
+    request: SupernetRequest, on_progress: Progress = lambda done, steps: None, warn: Warn = lambda text: None
+) -> Checkpoint:
     """Train until the schedule's end or the end of the minutes, and return what is on the disk then.
 
     Raises:
@@ -75,11 +79,11 @@ def train_supernet(request: SupernetRequest, on_progress: Progress = lambda done
     _require_ready(request)
     if request.processes == 1 or is_launched():
         with joined(request.device) as group:
-            return _train(request, group, on_progress)
+            return _train(request, group, on_progress, warn)
     with tempfile.TemporaryDirectory(prefix="mnas-meeting-") as folder:
         meeting = f"file://{folder}/store"
         with _others(request, meeting), joined(request.device, 0, request.processes, meeting) as group:
-            return _train(request, group, on_progress)
+            return _train(request, group, on_progress, warn)
 
 
 def _require_ready(request: SupernetRequest) -> None:
@@ -125,11 +129,13 @@ def _serve(request: SupernetRequest, rank: int, meeting: str) -> None:
     """Be one of the other processes. Ctrl-C reaches the first one, whose end closes the connection and ends this."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with joined(request.device, rank, request.processes, meeting) as group:
-        _train(request, group, lambda done, steps: None)
+        _train(request, group, lambda done, steps: None, lambda text: None)
 
 
-def _train(request: SupernetRequest, group: Group, on_progress: Progress) -> Checkpoint:
+def _train(request: SupernetRequest, group: Group, on_progress: Progress, warn: Warn) -> Checkpoint:
     dataset = open_dataset(request.dataset_name, Path(request.dataset_folder) if request.dataset_folder else None)
+    if dataset.left_out and group.rank == 0:
+        warn(dataset.left_out)
     description = Description(
         request.space.definition, dataset.name, dataset.fingerprint, request.schedule, request.seed, group.size
     )

@@ -14,6 +14,7 @@ from mnas.counts import total_macs, total_params
 from mnas.layers import layers_of
 from mnas.segments import segments_of
 from search.study import open_store
+from search.study_audit import StudyAudit
 from search.study_curves import curves_beside
 
 HOSTILE = "<img src=http://evil.test/x onerror=alert(1)>\"'</script></svg>"
@@ -165,7 +166,9 @@ def test_entries_that_are_missing_are_told_apart_from_zero(tmp_path):
 def test_hostile_texts_stay_text_and_nothing_comes_from_outside(study):
     def hostile(result):
         words = (HOSTILE,)
-        return replace(result, notices=words, audit_notes=words, versions={HOSTILE: HOSTILE}, status=HOSTILE)
+        return replace(
+            result, notices=words, audit=StudyAudit(None, words), versions={HOSTILE: HOSTILE}, status=HOSTILE
+        )
 
     html = page_of(study, hostile)
     assert "<img" not in html and html.count("</script>") == 2
