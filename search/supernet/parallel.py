@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import distributed
@@ -58,14 +58,18 @@ class Together:
         try:
             distributed.all_reduce(values)
         except RuntimeError as error:
-            raise TrainingError(
-                "TRN20",
-                "another process of the supernet's training is gone",
-                value=str(error).splitlines()[0],
-                why="each holds a share of every batch",
-                fix="go on with --resume",
-            ) from error
+            raise _gone(error) from error
         return values / self.size
+
+
+def _gone(error: RuntimeError) -> TrainingError:
+    return TrainingError(
+        "TRN20",
+        "another process of the supernet's training is gone",
+        value=str(error).splitlines()[0],
+        why="each holds a share of every batch",
+        fix="go on with --resume",
+    )
 
 
 def is_launched() -> bool:
@@ -82,6 +86,9 @@ def joined(device: str, rank: int = 0, size: int = 1, meeting: str = "") -> Iter
         rank: Of this process.
         size: Of the group.
         meeting: ``file://`` or ``tcp://`` address that all processes know; "" for what torchrun says.
+
+    Raises:
+        TrainingError: ``TRN20``: another process does not come to the meeting.
     """
     if size == 1 and not is_launched():
         yield Alone()
@@ -89,10 +96,11 @@ def joined(device: str, rank: int = 0, size: int = 1, meeting: str = "") -> Iter
     if meeting and sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     backend = "nccl" if device.startswith("cuda") else "gloo"
-    if meeting:
-        distributed.init_process_group(backend, init_method=meeting, rank=rank, world_size=size, timeout=_TIMEOUT)
-    else:
-        distributed.init_process_group(backend, timeout=_TIMEOUT)
+    place: dict[str, Any] = {"init_method": meeting, "rank": rank, "world_size": size} if meeting else {}
+    try:
+        distributed.init_process_group(backend, timeout=_TIMEOUT, **place)
+    except RuntimeError as error:
+        raise _gone(error) from error
     try:
         yield Together()
     finally:

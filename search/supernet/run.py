@@ -7,11 +7,11 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnas.errors import ConfigError, SupernetError
+from mnas.errors import ConfigError, MnasError, SupernetError
 from mnas.jsonio import remove_unfinished
 from mnas.spaces.staged import StagedSpace
 from search.data.registry import open_dataset
@@ -20,7 +20,7 @@ from search.supernet.network import Supernet
 from search.supernet.parallel import Group, is_launched, joined
 from search.supernet.schedule import SupernetSchedule
 from search.supernet.trainer import SupernetTrainer
-from search.training.trainer import reproducible
+from search.training.trainer import reproducible, require_device
 
 SAVE_PERIOD_S = 60.0
 _END_S = 30.0
@@ -70,7 +70,8 @@ def train_supernet(request: SupernetRequest, on_progress: Progress = lambda done
         SpaceError: ``SPC12``: the space holds a kind of block that has no elastic form.
         SupernetError: ``SUP01``: there is nothing to go on with; ``SUP02``: that was begun otherwise; ``SUP03``: there
             is one already.
-        TrainingError: ``TRN01``: the loss became infinite or NaN. ``TRN20``: another process is gone.
+        TrainingError: ``TRN01``: the loss became infinite or NaN. ``TRN12``: no such device. ``TRN20``: another process
+            is gone.
     """
     _require_ready(request)
     if request.processes == 1 or is_launched():
@@ -87,6 +88,7 @@ def _require_ready(request: SupernetRequest) -> None:
     if request.processes < 1 or not request.minutes > 0:
         value = {"processes": request.processes, "minutes": request.minutes}
         raise ConfigError("CFG45", "nothing would be trained", value=value, why="both are above 0", fix="give more")
+    require_device(request.device)
     Supernet(request.space)
     if request.is_resumed:
         read_checkpoint(request.path)
@@ -122,9 +124,12 @@ def _others(request: SupernetRequest, meeting: str) -> Iterator[None]:
 
 
 def _serve(request: SupernetRequest, rank: int, meeting: str) -> None:
-    """Be one of the other processes. Ctrl-C reaches the first one, whose end closes the connection and ends this."""
+    """Be one of the other processes. Ctrl-C reaches the first one, whose end closes the connection and ends this.
+
+    What is wrong with the request or the training is wrong in the first process as well, which says so once for all.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with joined(request.device, rank, request.processes, meeting) as group:
+    with suppress(MnasError), joined(request.device, rank, request.processes, meeting) as group:
         _train(request, group, lambda done, steps: None)
 
 

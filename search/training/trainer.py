@@ -120,7 +120,7 @@ def train_network(
             ``TRN10``: not enough memory. ``TRN11``: the checkpoint is of another training. ``TRN12``: no such device.
     """
     _check_fit(architecture, dataset)
-    _require_device(schedule.device)
+    require_device(schedule.device)
     started = time.process_time()
     px, checkpoint = architecture.input_shape_chw[1], None
     if checkpoint_path is not None:
@@ -163,20 +163,24 @@ def _check_fit(architecture: Architecture, dataset: Dataset) -> None:
         )
 
 
-def _require_device(device: str) -> None:
+def require_device(device: str) -> None:
     """Refuse a device that is not here.
+
+    Args:
+        device: Of torch: ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
         TrainingError: ``TRN12``: torch cannot compute on it.
     """
-    if device == "cpu" or (re.fullmatch(r"cuda(:\d+)?", device) and torch.cuda.is_available()):
+    cuda = re.fullmatch(r"cuda(?::(\d+))?", device)
+    if device == "cpu" or (cuda and int(cuda.group(1) or 0) < torch.cuda.device_count()):
         return
     raise TrainingError(
         "TRN12",
-        "the schedule's device cannot be used",
+        "the device cannot be trained on",
         value=device,
-        why="this build of torch sees no CUDA device" if device.startswith("cuda") else "known are cpu, cuda, cuda:N",
-        fix="train on cpu, or install a build of torch for the machine's GPU",
+        why=f"torch sees {torch.cuda.device_count()} CUDA devices" if cuda else "known are cpu, cuda, cuda:N",
+        fix="train on cpu, in fewer processes, or install a build of torch for the machine's GPU",
     )
 
 

@@ -38,7 +38,10 @@ def test_refusals_have_their_codes(tmp_path, capsys):
         "CFG01": ["train", *DIGITS, "--rule", "greedy"],
         "CFG45": ["train", *DIGITS, "--amp"],
         "SUP01": ["show"],
+        "TRN12": ["train", *DIGITS, "--device", "cuda:99"],
     }
     for code, arguments in cases.items():
-        assert main(["supernet", *arguments, "--out", str(tmp_path / code)]) in (2, 6)
+        assert main(["supernet", *arguments, "--out", str(tmp_path / code)]) in (1, 2, 6)
         assert code in capsys.readouterr().err
+    assert main(["supernet", "train", *DIGITS, "--device", "tpu", "--out", str(tmp_path)]) == 1
+    assert "known are cpu, cuda, cuda:N" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnas.counts import total_macs
-from mnas.errors import ConfigError, SupernetError, TrainingError
+from mnas.errors import ConfigError, MnasError, SupernetError, TrainingError
 from mnas.spaces.presets import open_space
 from search.data.registry import open_dataset
 from search.supernet.checkpoint import Description, read_checkpoint
@@ -130,6 +130,17 @@ def test_a_loss_that_is_no_number_stops_it(tmp_path):
     with pytest.raises(TrainingError, match="TRN01"):
         train_supernet(request_of(tmp_path, replace(SHORT, lr=1e30, clip_norm=0)))
     assert not (tmp_path / "supernet.pt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("schedule", "code"),
+    [(replace(SHORT, lr=1e30, clip_norm=0), "TRN01"), (replace(SHORT, batch_size=81), "CFG45")],
+)
+def test_what_is_wrong_in_every_process_is_said_once(tmp_path, capfd, schedule, code):
+    with pytest.raises(MnasError, match=code):
+        train_supernet(request_of(tmp_path, schedule, processes=2))
+    assert "Error" not in capfd.readouterr().err
 
 
 @given(st.integers(0, 2**32), st.sets(st.sampled_from(AXES)))
