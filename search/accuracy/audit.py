@@ -8,16 +8,15 @@ from typing import Any
 
 from mnas.config import StudyConfig
 from mnas.counts import total_macs, total_params
-from mnas.errors import TrainingError
 from mnas.jsonio import sha256_json
 from mnas.layers import layers_of
 from mnas.seeding import derive_seed, named_rng
 from mnas.space import Genome, SearchSpace
 from mnas.store import Store
+from search.accuracy.audit_estimates import Judged
 from search.accuracy.audit_log import TRUTH, VERDICT, AuditLog
-from search.accuracy.audit_verdict import EstimatorRows, TruthRows, make_verdict
-from search.accuracy.estimator import AccuracyEstimate, AccuracyEstimator
-from search.accuracy.generation import Contender, estimate_each
+from search.accuracy.audit_verdict import TruthRows, make_verdict
+from search.accuracy.generation import Contender
 from search.accuracy.jobs import TrainingJob, require_training, training_outcome
 from search.accuracy.proxy_schedule import with_fidelities
 from search.accuracy.registry import open_accuracy
@@ -93,14 +92,15 @@ class Audit:
         """
         log, contenders = AuditLog(store, self.audit_id), self._contenders()
         setting = setting_of(self.config, self.space, self.dataset, self.schedule("proxy"))
-        estimators = {name: open_accuracy(name, setting) for name in self.estimators}
+        population = self.config.population
+        judged = [Judged(name, open_accuracy(name, setting), log, contenders, population) for name in self.estimators]
         work = [self._truth(log, contenders, executor, reporter)]
-        work += [_estimates(log, name, one, contenders, executor, reporter) for name, one in estimators.items()]
+        work += [one.ask(executor, reporter, _AT_ONCE) for one in judged]
         for part in work:
             for _ in part:
                 if is_over():
                     return None
-        verdict = self._verdict(log, contenders, estimators)
+        verdict = self._verdict(log, contenders, judged)
         log.append(VERDICT, sha256_json(verdict)[:16], verdict)
         return verdict
 
@@ -142,9 +142,7 @@ class Audit:
             executor.map_in_order([job.as_job() for _, job in part], on_done)
             reporter.progress("training the sample", start + len(part), len(lacking))
 
-    def _verdict(
-        self, log: AuditLog, contenders: Sequence[Contender], estimators: dict[str, AccuracyEstimator]
-    ) -> dict[str, Any]:
+    def _verdict(self, log: AuditLog, contenders: Sequence[Contender], judged: Sequence[Judged]) -> dict[str, Any]:
         rows = log.rows(TRUTH)
         table = [[rows[f"{one.arch_id}/{repeat}"] for repeat in range(self.seeds)] for one in contenders]
         truth = TruthRows.of(
@@ -154,7 +152,6 @@ class Audit:
             macs=[one.predicted_ms for one in contenders],
             params=[float(total_params(layers_of(one.architecture))) for one in contenders],
         )
-        said = [EstimatorRows(name, _source(one), log.rows(_subject(name, one))) for name, one in estimators.items()]
         about = {
             "audit_id": self.audit_id,
             "space": self.config.space,
@@ -162,38 +159,7 @@ class Audit:
             "fingerprint": self.dataset.fingerprint,
             "truth": self.schedule("final").fidelity,
         }
-        return {**about, **make_verdict(truth, said, self.space.cardinalities, self.config.seed)}
-
-
-def _source(estimator: AccuracyEstimator) -> str:
-    return f"{estimator.name}:{estimator.fidelity}"
-
-
-def _subject(name: str, estimator: AccuracyEstimator) -> str:
-    return f"{name}|{_source(estimator)}"
-
-
-def _estimates(
-    log: AuditLog,
-    name: str,
-    estimator: AccuracyEstimator,
-    contenders: Sequence[Contender],
-    executor: Executor,
-    reporter: Reporter,
-) -> Iterator[None]:
-    """Estimate what is lacking; yield now and then."""
-    subject = _subject(name, estimator)
-    known = log.rows(subject)
-    lacking = [one for one in contenders if one.arch_id not in known]
-
-    def keep(one: Contender, estimate: AccuracyEstimate | TrainingError) -> None:
-        if isinstance(estimate, TrainingError):
-            log.append(subject, one.arch_id, {"failure": str(estimate)})
-        else:
-            log.append(subject, one.arch_id, {"failure": "", **estimate.to_json()})
-
-    for start in range(0, len(lacking), _AT_ONCE):
-        yield
-        part = lacking[start : start + _AT_ONCE]
-        estimate_each(estimator, part, executor, keep)
-        reporter.progress(f"estimating by {name}", start + len(part), len(lacking))
+        return {
+            **about,
+            **make_verdict(truth, [one.rows for one in judged], self.space.cardinalities, self.config.seed),
+        }

@@ -30,7 +30,9 @@ AUDIT = Component(
 )
 
 TRUTH, VERDICT = "truth", "verdict"
-"""Subjects: trainings, keyed ``arch_id/repeat``; verdicts, keyed by their own hash. All others are estimators."""
+"""Subjects: trainings, keyed ``arch_id/repeat``; verdicts, keyed by their own hash."""
+EVENT = "event:"
+"""What subjects begin with that are events of an estimator. All others are estimators."""
 
 
 class AuditLog:

@@ -39,7 +39,8 @@ def estimator_note(verdict: dict[str, Any], one: dict[str, Any]) -> str:
     """Return what an audit says of one estimator."""
     if one.get("failure"):
         return f"{one['name']} could estimate none of the audit's networks: {one['failure']}"
-    text = f"{one['name']} ranks at tau {_tau(one['tau'])}"
+    within = f" in generations of {one['generation']}" if one.get("generation") else ""
+    text = f"{one['name']}{within} ranks at tau {_tau(one['tau'])}"
     if one["name"] == "macs":
         return text
     macs = next(other for other in verdict["estimators"] if other["name"] == "macs")

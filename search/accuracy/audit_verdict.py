@@ -104,11 +104,13 @@ class EstimatorRows:
         name: As the registry knows it.
         source: As its candidates are marked in a search.
         rows: arch_id -> estimate, or why there is none.
+        generation: Networks among which it decided, as a search's population; 0 where it takes each on its own.
     """
 
     name: str
     source: str
     rows: dict[str, dict[str, Any]]
+    generation: int = 0
 
 
 def make_verdict(
@@ -158,7 +160,9 @@ def _of_estimator(one: EstimatorRows, truth: TruthRows, seed: int) -> dict[str, 
     worst = max(row["error"] for row in good)
     values = np.asarray([worst if row["failure"] else row["error"] for row in rows], dtype=float)
     cost_s = float(np.mean([row["cost_s"] for row in good]))
-    return {**_judged(one.name, one.source, values, cost_s, truth, seed), "not_estimated": len(rows) - len(good)}
+    more: dict[str, Any] = {"generation": one.generation} if one.generation else {}
+    more["not_estimated"] = len(rows) - len(good)
+    return {**_judged(one.name, one.source, values, cost_s, truth, seed), **more}
 
 
 def _judged(name: str, source: str, values: FloatArray, cost_s: float, truth: TruthRows, seed: int) -> dict[str, Any]:

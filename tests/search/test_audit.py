@@ -1,6 +1,7 @@
 """Audits: resumable to the same verdict, honest about noise, and told with a search's front."""
 
 import sqlite3
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from search.accuracy.audit import Audit
 from search.accuracy.audit_log import AUDIT, TRUTH, VERDICT, AuditLog, latest_verdict
 from search.accuracy.audit_notes import NO_AUDIT, ceiling_notes, notes_for_search
 from search.accuracy.audit_verdict import EstimatorRows, TruthRows, make_verdict
-from search.accuracy.jobs import TrainingJob, TrainingOutcome
+from search.accuracy.jobs import TrainingOutcome, run_training
 from search.data.registry import open_dataset
 from search.executors.executor import InProcessExecutor, Job
 from search.testing import KeptReporter
@@ -27,9 +28,7 @@ class MadeUpTruth(InProcessExecutor):
         self.trained, self._stop_after, self._failing = [], stop_after, failing
 
     def map_in_order(self, jobs, on_done=None):
-        made_up = [
-            Job(self._train, job.arguments) if isinstance(job.arguments[0], TrainingJob) else job for job in jobs
-        ]
+        made_up = [Job(self._train, job.arguments) if job.function is run_training else job for job in jobs]
         return super().map_in_order(made_up, on_done)
 
     def _train(self, job):
@@ -86,6 +85,64 @@ def test_an_audit_can_be_stopped_by_the_clock_and_grow(store):
     assert (larger["networks"], larger["seeds"]) == (12, 3)
     assert len(more.trained) == 12 * 3 - 10 * 2 + 2
     assert audit(networks=12).sample()[:10] == audit().sample()
+
+
+def of_halving(networks=12):
+    return audit(networks, estimators=("halving",), training="normal", population=6)
+
+
+def halving_rows(store, networks=12):
+    log = AuditLog(store, of_halving(networks).audit_id)
+    (subject,) = [
+        row["subject"]
+        for row in store.query("SELECT DISTINCT subject FROM audit_row WHERE subject LIKE 'halving|%'")
+        if f"|{networks} in 6s" in row["subject"]
+    ]
+    return log.rows(subject)
+
+
+def test_halving_is_judged_by_what_it_decides_in_generations(store):
+    executor = MadeUpTruth()
+    verdict = of_halving().run(store, executor, KeptReporter())
+    rungs = Counter(job.schedule.fidelity for job in executor.trained[24:])
+    assert next(iter(rungs.values())) == 12 and sum(rungs.values()) < 3 * 12, "most are stopped on the first rung"
+    rows = halving_rows(store)
+    assert sum(one["fidelity"].startswith("rung 1 of 3") for one in rows.values()) >= 6
+    assert all(one["error"] >= 0 for one in rows.values()) and len(rows) == 12
+    (halving,) = [one for one in verdict["estimators"] if one["name"] == "halving"]
+    assert halving["generation"] == 6 and halving["cost_s"] == pytest.approx(2.0 * sum(rungs.values()) / 12)
+    assert "halving in generations of 6 ranks" in notes_for_search(verdict, "halving", {halving["source"]})[-1]
+
+
+@pytest.mark.parametrize("stop_after", [25, 31, 40])
+def test_an_interrupted_audit_of_halving_pays_for_each_rung_once(store, tmp_path, stop_after):
+    with Store(tmp_path / "whole.sqlite3", (AUDIT,)) as other:
+        executor = MadeUpTruth()
+        of_halving().run(other, executor, KeptReporter())
+        whole = halving_rows(other)
+    with pytest.raises(KeyboardInterrupt):
+        of_halving().run(store, MadeUpTruth(stop_after=stop_after), KeptReporter())
+    again = MadeUpTruth()
+    of_halving().run(store, again, KeptReporter())
+    assert halving_rows(store) == whole and stop_after + len(again.trained) == len(executor.trained)
+    of_halving(15).run(store, MadeUpTruth(), KeptReporter())
+    assert dict(list(halving_rows(store, 15).items())[:12]) == whole, "whole generations decide as before"
+
+
+@pytest.mark.slow
+def test_curves_are_judged_under_the_rule_that_stops_them(store):
+    of_curves = audit(12, estimators=("curves",), population=6)
+    verdict = of_curves.run(store, MadeUpTruth(), KeptReporter())
+    (subject,) = [
+        row["subject"]
+        for row in store.query("SELECT DISTINCT subject FROM audit_row")
+        if row["subject"].startswith("event:curve|")
+    ]
+    curves = AuditLog(store, of_curves.audit_id).rows(subject)
+    assert len(curves) == 12 and [one["completed"] for one in curves.values()] == [0] * 6 + [6] * 6
+    assert all(one["bound"] == 1 for one in list(curves.values())[:6])
+    assert any(one["bound"] < 1 for one in list(curves.values())[6:])
+    assert verdict["estimators"][2]["generation"] == 6
 
 
 def test_what_an_audit_is_of_makes_its_id():
