@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from mnas.objectives import Objective
 from mnas.space import Genome
+from search.accuracy.estimator import SCORE
 
 Status = Literal["done", "failed"]
 _WORST_ERROR = 1.0
@@ -51,10 +52,10 @@ class Candidate:
         predicted_ms: Latency before it was trained, all devices combined.
         latency_source: Of ``predicted_ms``: ``lut``, ``predicted`` or ``simulated``.
         status: ``done`` or ``failed``.
-        error: Fraction 0..1 on rank-val; ``None`` when it failed.
+        error: Fraction 0..1 on rank-val, or the rank by a score (see `score`); ``None`` when it failed.
         loss: Cross-entropy on rank-val; ``None`` when it failed.
         accuracy_source: E.g. ``proxy:<fidelity>``.
-        reward: MnasNet's reward; ``None`` when it failed.
+        reward: MnasNet's reward; ``None`` when it failed, or was ranked by a score.
         seed: Of its training.
         cost_s: CPU seconds.
         reason: Why it failed, or "".
@@ -92,6 +93,11 @@ class Candidate:
         values = tuple(ObjectiveValue(**one) for one in value.get("values", ()))
         own = {"genome": tuple(value["genome"]), "seed": int(value["seed"]), "values": values}
         return cls(**{**value, **own})
+
+    @property
+    def score(self) -> str:
+        """Name of the score that ranked it, or "": then ``error`` is the share of networks ahead of it."""
+        return self.accuracy_source.split(":")[1] if self.accuracy_source.startswith(SCORE) else ""
 
     @property
     def objectives(self) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ from mnas.errors import StudyError, TrainingError
 from mnas.objectives import Objective
 from mnas.seeding import named_rng
 from mnas.space import Genome
-from search.accuracy.estimator import AccuracyEstimate
+from search.accuracy.estimator import SCORE, AccuracyEstimate
 from search.accuracy.generation import Contender, Told, run_generation
 from search.accuracy.registry import open_accuracy
 from search.accuracy.setting import accuracy_setting
@@ -197,7 +197,7 @@ class Ranking:
                 asked,
                 error=estimate.error,
                 loss=estimate.loss,
-                reward=reward,
+                reward=None if estimate.source.startswith(SCORE) else reward,
                 seed=estimate.seeds[0] if estimate.seeds else 0,
                 cost_s=estimate.cost_s,
                 accuracy_source=f"{estimate.source}:{estimate.fidelity}",

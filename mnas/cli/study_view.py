@@ -116,9 +116,13 @@ def notes_of(result: StudyResult) -> list[str]:
 
 def candidates_result(result: StudyResult) -> Result:
     """Return every candidate in ask order, with the reasons of those that failed."""
-    columns = ("number", "network", "generation", "predicted ms", "rank-val error", "reward", "status", "reason")
+    score = next((one.score for one in result.candidates if one.score), "")
+    ranked = (f"rank by {score}",) if score else ("rank-val error", "reward")
+    columns = ("number", "network", "generation", "predicted ms", *ranked, "status", "reason")
     rows = [
-        [c.number, c.arch_id[:12], c.generation, c.predicted_ms, c.error, c.reward, c.status, c.reason]
+        [c.number, c.arch_id[:12], c.generation, c.predicted_ms, c.error]
+        + ([] if score else [c.reward])
+        + [c.status, c.reason]
         for c in result.candidates
     ]
     notes = [*table_notes(result), *result.audit_notes, *result.notices]

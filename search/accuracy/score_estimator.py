@@ -17,7 +17,7 @@ from mnas.errors import TrainingError
 from mnas.modules import build_module
 from mnas.seeding import derive_seed, named_rng
 from mnas.space import SearchSpace
-from search.accuracy.estimator import AccuracyEstimate
+from search.accuracy.estimator import SCORE, AccuracyEstimate
 from search.accuracy.jobs import cached_dataset
 from search.accuracy.zero_cost import SCORES, ProxyInput
 from search.data.dataset import tensors
@@ -111,7 +111,7 @@ class ScoreEstimator:
     @property
     def name(self) -> str:
         """What the estimate's ``source`` says."""
-        return f"score:{self.score}"
+        return f"{SCORE}{self.score}"
 
     @property
     def fidelity(self) -> str:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from latency.testing import made_up_table
 from mnas.architecture import Architecture, Block
 from mnas.counts import total_macs, total_params
 from mnas.errors import TrainingError
@@ -26,7 +27,9 @@ from search.accuracy.score_estimator import (
 )
 from search.accuracy.testing import AccuracyEstimatorContract
 from search.accuracy.zero_cost import RIVALS, SCORES, ProxyInput
-from search.executors.executor import Outcome
+from search.executors.executor import InProcessExecutor, Outcome
+from search.goal import set_goal
+from search.ranking import Ranking
 
 SPACE = open_space("mobilenetv3", "digits")
 
@@ -121,6 +124,16 @@ def test_a_rank_is_the_share_of_better_networks():
     references = [float(i) for i in range(10)]
     for place, score in enumerate(references):
         assert share_above(score, references) == pytest.approx(1 - (place + 0.5) / 10)
+
+
+def test_a_search_by_a_score_tells_of_ranks_and_of_no_accuracy(make_study):
+    context = make_study(InProcessExecutor(), accuracy="zero-cost:params", budget=8, population=4)
+    table = made_up_table(context.space)
+    found = Ranking(context, table, set_goal(context.space, table, None, context.config.seed, 10)).run()
+    assert [(one.score, one.reward) for one in found] == [("params", None)] * 8
+    assert all(one.accuracy_source.startswith("score:params:rank of 32") for one in found)
+    best = [line for line in context.reporter.lines if "best under T" in line]
+    assert best and all("by params at" in line and "%" not in line for line in best)
 
 
 def test_a_score_is_marked_and_one_that_is_no_number_is_refused():
