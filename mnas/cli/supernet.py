@@ -67,7 +67,9 @@ def train(
         return
     reporter = ConsoleReporter(quiet)
     with long_work("mnas supernet train"):
-        found = train_supernet(request, lambda done, steps: reporter.progress("training the supernet", done, steps))
+        found = train_supernet(
+            request, lambda done, steps: reporter.progress("training the supernet", done, steps), reporter.warn
+        )
     emit(_described(found), output_format, output)
     say(f"supernet: {request.path}", quiet=quiet)
     if found.is_finished:

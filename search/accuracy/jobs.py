@@ -21,7 +21,7 @@ from search.training.curve import CurveRecorder
 from search.training.reduction import reduced
 from search.training.schedule import TrainingSchedule
 from search.training.teacher import cached_teacher
-from search.training.trainer import Evaluation, TrainedNetwork, evaluate, train_network
+from search.training.trainer import EVAL_BATCH, Evaluation, TrainedNetwork, evaluate, train_network
 from search.training.weights_file import load_weights, save_weights
 
 
@@ -151,7 +151,7 @@ def watched_training(job: TrainingJob, is_over: IsOver | None = None) -> Trainin
         cost_s=time.process_time() - started,
         seed=job.seed,
         curve=curve,
-        note=_memory_note(job, trained.batch_parts),
+        note=_memory_note(job, trained),
     )
 
 
@@ -180,12 +180,13 @@ def _trained(
     return found, trained, [*recorder.found, end] if job.curve_points else []
 
 
-def _memory_note(job: TrainingJob, parts: int) -> str:
+def _memory_note(job: TrainingJob, trained: TrainedNetwork) -> str:
     """Return what is told of a training whose batches had to be parted."""
-    size = job.schedule.batch_size
-    return (
-        f"memory was too small for batches of {size}: they were computed {size // parts} at a time" if parts > 1 else ""
-    )
+    size, parts, norm_batch = job.schedule.batch_size, trained.batch_parts, trained.norm_batch
+    said = [f"batches of {size}: they were computed {size // parts} at a time"] if parts > 1 else []
+    if 0 < norm_batch < EVAL_BATCH:
+        said.append(f"batches of {EVAL_BATCH}: batch norms were estimated on {norm_batch} at a time")
+    return f"memory was too small for {', and for '.join(said)}" if said else ""
 
 
 def require_training(outcome: Outcome) -> None:

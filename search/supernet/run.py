@@ -26,6 +26,8 @@ SAVE_PERIOD_S = 60.0
 _END_S = 30.0
 Progress = Callable[[int, int], None]
 """Told of steps done and of all steps, in the first process."""
+Warn = Callable[[str], None]
+"""Told what a person must not miss, in the first process."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class SupernetRequest:
         return self.out / FILE_NAME
 
 
-def train_supernet(request: SupernetRequest, on_progress: Progress = lambda done, steps: None) -> Checkpoint:
+def train_supernet(
+    request: SupernetRequest, on_progress: Progress = lambda done, steps: None, warn: Warn = lambda text: None
+) -> Checkpoint:
     """Train until the schedule's end or the end of the minutes, and return what is on the disk then.
 
     Raises:
@@ -76,11 +80,11 @@ def train_supernet(request: SupernetRequest, on_progress: Progress = lambda done
     _require_ready(request)
     if request.processes == 1 or is_launched():
         with joined(request.device) as group:
-            return _train(request, group, on_progress)
+            return _train(request, group, on_progress, warn)
     with tempfile.TemporaryDirectory(prefix="mnas-meeting-") as folder:
         meeting = f"file://{folder}/store"
         with _others(request, meeting), joined(request.device, 0, request.processes, meeting) as group:
-            return _train(request, group, on_progress)
+            return _train(request, group, on_progress, warn)
 
 
 def _require_ready(request: SupernetRequest) -> None:
@@ -130,10 +134,10 @@ def _serve(request: SupernetRequest, rank: int, meeting: str) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(MnasError), joined(request.device, rank, request.processes, meeting) as group:
-        _train(request, group, lambda done, steps: None)
+        _train(request, group, lambda done, steps: None, lambda text: None)
 
 
-def _train(request: SupernetRequest, group: Group, on_progress: Progress) -> Checkpoint:
+def _train(request: SupernetRequest, group: Group, on_progress: Progress, warn: Warn) -> Checkpoint:
     dataset = open_dataset(request.dataset_name, Path(request.dataset_folder) if request.dataset_folder else None)
     description = Description(
         request.space.definition, dataset.name, dataset.fingerprint, request.schedule, request.seed, group.size
@@ -143,17 +147,19 @@ def _train(request: SupernetRequest, group: Group, on_progress: Progress) -> Che
         require_same(stored.description, description)
     with reproducible():
         trainer = SupernetTrainer(description, dataset, group, request.device, stored)
-        keeper = _Keeper(trainer, request, group, on_progress)
+        keeper = _Keeper(trainer, request, group, on_progress, warn)
         trainer.run(keeper.is_over, keeper.on_step)
     return keeper.keep()
 
 
 class _Keeper:
-    """Saves now and then, and watches the time."""
+    """Saves now and then, and watches time and memory."""
 
-    def __init__(self, trainer: SupernetTrainer, request: SupernetRequest, group: Group, on_progress: Progress) -> None:
+    def __init__(
+        self, trainer: SupernetTrainer, request: SupernetRequest, group: Group, on_progress: Progress, warn: Warn
+    ) -> None:
         self._trainer, self._path, self._is_first = trainer, request.path, group.rank == 0
-        self._on_progress = on_progress
+        self._on_progress, self._warn, self._parts = on_progress, warn, 1
         self._saved_at = time.monotonic()
         self._end = self._saved_at + 60 * request.minutes
         if self._is_first:
@@ -168,6 +174,9 @@ class _Keeper:
         if not self._is_first:
             return
         self._on_progress(self._trainer.step, self._trainer.steps)
+        if self._trainer.batch_parts > self._parts:
+            self._parts = self._trainer.batch_parts
+            self._warn(f"memory is too small for whole batches: they are computed in {self._parts} parts")
         if time.monotonic() - self._saved_at > SAVE_PERIOD_S:
             self.keep()
 

@@ -14,6 +14,7 @@ from mnas.errors import ConfigError, MnasError, SupernetError, TrainingError
 from mnas.spaces.presets import open_space
 from search.data.registry import open_dataset
 from search.supernet.checkpoint import Description, read_checkpoint
+from search.supernet.network import Supernet
 from search.supernet.phases import AXES, PROGRESSIVE, Phase, PhaseNetworks
 from search.supernet.run import SupernetRequest, train_supernet
 from search.supernet.schedule import SUPERNET_SCHEDULES, SupernetSchedule, supernet_schedule
@@ -124,6 +125,51 @@ def test_a_run_says_what_it_cannot_do(tmp_path):
         train_supernet(replace(request, out=tmp_path / "x", schedule=replace(SHORT, amp=True)))
     with pytest.raises(ConfigError, match="CFG45"):
         train_supernet(replace(request, out=tmp_path / "x", minutes=0))
+
+
+def hungry(monkeypatch, most):
+    """Leave memory for so many images at a time."""
+    forward = Supernet.forward
+
+    def limited(self, images, architecture):
+        if len(images) > most:
+            raise MemoryError
+        return forward(self, images, architecture)
+
+    monkeypatch.setattr(Supernet, "forward", limited)
+
+
+@pytest.mark.parametrize("schedule", [SHORT, replace(SHORT, batch_size=16, accumulate=2, flip=True)])
+def test_batches_are_halved_until_memory_is_enough_and_that_is_said(tmp_path, monkeypatch, schedule):
+    hungry(monkeypatch, 10)
+    said = []
+    found = train_supernet(request_of(tmp_path, schedule), warn=said.append)
+    parts = 4 if schedule.batch_size == 32 else 2
+    assert found.is_finished and said == [f"memory is too small for whole batches: they are computed in {parts} parts"]
+    assert all(np.isfinite(row[2]) for row in found.history)
+
+
+def test_parts_of_a_batch_have_the_gradients_of_their_mean(monkeypatch):
+    """Of a sandwich that is its largest network alone, on norms that do not look at the batch."""
+    gradients = []
+    with reproducible():
+        for most in (32, 8):
+            hungry(monkeypatch, most)
+            trainer = trainer_of(replace(SHORT, rule="single-path", phases=(Phase(1.0, ()),)))
+            trainer.network.eval()
+            loss, _ = trainer._gradients()
+            gradients.append((float(loss), {n: p.grad.clone() for n, p in trainer.network.named_parameters()
+                                            if p.grad is not None}))  # fmt: skip
+    (one, whole), (other, parts) = gradients
+    assert other == pytest.approx(one, rel=1e-5) and whole.keys() == parts.keys() and whole
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[name], gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_a_step_without_memory_for_one_image_stops_it(tmp_path, monkeypatch):
+    hungry(monkeypatch, 0)
+    with pytest.raises(TrainingError, match="TRN10"):
+        train_supernet(request_of(tmp_path))
 
 
 def test_a_loss_that_is_no_number_stops_it(tmp_path):

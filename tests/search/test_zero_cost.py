@@ -17,6 +17,7 @@ from mnas.errors import TrainingError
 from mnas.layers import layers_of
 from mnas.modules import build_module
 from mnas.spaces.presets import open_space
+from search.accuracy.estimator import estimate_one
 from search.accuracy.score_estimator import (
     BATCH,
     ScoreEstimator,
@@ -134,6 +135,28 @@ def test_a_search_by_a_score_tells_of_ranks_and_of_no_accuracy(make_study):
     assert all(one.accuracy_source.startswith("score:params:rank of 32") for one in found)
     best = [line for line in context.reporter.lines if "best under T" in line]
     assert best and all("by params at" in line and "%" not in line for line in best)
+
+
+def test_a_score_that_memory_is_too_small_for_costs_its_network_alone(monkeypatch):
+    def hungry(module, given_):
+        raise MemoryError
+
+    monkeypatch.setitem(SCORES, "synflow", hungry)
+    estimator = ScoreEstimator("synflow", SPACE, "digits", None, 7)
+    with pytest.raises(TrainingError, match=r"TRN03.*TRN10"):
+        estimate_one(estimator, network(), InProcessExecutor())
+    assert estimator.references == ()
+
+
+def test_jacobians_that_are_no_numbers_are_a_failed_network():
+    module = build_module(linear_network(), seed=0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+    score = SCORES["jacov"](module, given_input(4, (2, 1, 1), 3))
+    assert math.isnan(score)
+    with pytest.raises(TrainingError, match="TRN14"):
+        ScoreEstimator("jacov", SPACE, "digits", None, 7).estimate(network(), [Outcome(ScoreOutcome(score, 0.1))])
 
 
 def test_a_score_is_marked_and_one_that_is_no_number_is_refused():
