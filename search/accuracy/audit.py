@@ -123,10 +123,15 @@ class Audit:
     def _truth(
         self, log: AuditLog, contenders: Sequence[Contender], executor: Executor, reporter: Reporter
     ) -> Iterator[None]:
-        """Train what is lacking, the first seed of all networks before the second; yield now and then."""
-        known, ordered = log.rows(TRUTH), sorted(contenders, key=lambda one: -one.predicted_ms)
+        """Train what is lacking, the first seed of all networks before the second; yield now and then.
+
+        What failed in an earlier run is tried again, unless its loss diverged.
+        """
+        known, ordered = log.last_tries(TRUTH), sorted(contenders, key=lambda one: -one.predicted_ms)
         keys = [(f"{one.arch_id}/{repeat}", one, repeat) for repeat in range(self.seeds) for one in ordered]
-        lacking = [(key, self.training_job(one, repeat)) for key, one, repeat in keys if key not in known]
+        lacking = [
+            (key, self.training_job(one, repeat)) for key, one, repeat in keys if not _is_settled(known.get(key))
+        ]
         for start in range(0, len(lacking), _AT_ONCE):
             yield
             part = lacking[start : start + _AT_ONCE]
@@ -136,14 +141,14 @@ class Audit:
                 key, job = part[index]
                 found = training_outcome(job, outcome)
                 figures = {"error": found.errors["rank-val"], "loss": found.losses["rank-val"]} if found.is_ok else {}
-                more = {"failure": found.error_message, "cost_s": found.cost_s}
-                log.append(TRUTH, key, {**figures, **more, "images": found.images.get("rank-val", 0)})
+                more = {"failure": found.error_message, "diverged": found.diverged, "cost_s": found.cost_s}
+                log.append_try(TRUTH, key, {**figures, **more, "images": found.images.get("rank-val", 0)})
 
             executor.map_in_order([job.as_job() for _, job in part], on_done)
             reporter.progress("training the sample", start + len(part), len(lacking))
 
     def _verdict(self, log: AuditLog, contenders: Sequence[Contender], judged: Sequence[Judged]) -> dict[str, Any]:
-        rows = log.rows(TRUTH)
+        rows = log.last_tries(TRUTH)
         table = [[rows[f"{one.arch_id}/{repeat}"] for repeat in range(self.seeds)] for one in contenders]
         truth = TruthRows.of(
             [one.arch_id for one in contenders],
@@ -163,3 +168,8 @@ class Audit:
             **about,
             **make_verdict(truth, [one.rows for one in judged], self.space.cardinalities, self.config.seed),
         }
+
+
+def _is_settled(row: dict[str, Any] | None) -> bool:
+    """Return whether a training of the truth need not be run; rows of before hold no ``diverged``."""
+    return row is not None and (not row["failure"] or bool(row.get("diverged", "TRN01" in row["failure"])))

@@ -14,6 +14,9 @@ from search.accuracy.generation import Contender, GenerationEstimator, Told, est
 from search.context import Reporter
 from search.executors.executor import Executor
 
+_NETWORKS_OWN = ("TRN01", "TRN14")
+"""Codes of failures that another try would repeat."""
+
 
 @dataclass(frozen=True, slots=True)
 class AuditEvents:
@@ -73,17 +76,20 @@ class Judged:
     @property
     def rows(self) -> EstimatorRows:
         """What it has said."""
-        return EstimatorRows(self.name, self.source, self.log.rows(self.subject), self.generation)
+        return EstimatorRows(self.name, self.source, self.log.last_tries(self.subject), self.generation)
 
     def keep(self, one: Contender, estimate: AccuracyEstimate | TrainingError) -> None:
         """Record what it says of a network."""
         if isinstance(estimate, TrainingError):
-            self.log.append(self.subject, one.arch_id, {"failure": str(estimate)})
+            is_own = estimate.code in _NETWORKS_OWN
+            self.log.append_try(self.subject, one.arch_id, {"failure": str(estimate), "is_own": is_own})
         else:
-            self.log.append(self.subject, one.arch_id, {"failure": "", **estimate.to_json()})
+            self.log.append_try(self.subject, one.arch_id, {"failure": "", **estimate.to_json()})
 
     def ask(self, executor: Executor, reporter: Reporter, at_once: int) -> Iterator[None]:
         """Ask it about the networks of which it has not said anything; yield now and then.
+
+        Where it takes each network on its own, what failed before is tried again, unless that is the network's fault.
 
         Args:
             executor: Runs jobs.
@@ -93,8 +99,9 @@ class Judged:
         yield from self._generations(executor, reporter) if self.generation else self._each(executor, reporter, at_once)
 
     def _each(self, executor: Executor, reporter: Reporter, at_once: int) -> Iterator[None]:
-        known = self.log.rows(self.subject)
-        lacking = [one for one in self.contenders if one.arch_id not in known]
+        known = self.log.last_tries(self.subject)
+        settled = {arch_id for arch_id, row in known.items() if not row["failure"] or row.get("is_own", True)}
+        lacking = [one for one in self.contenders if one.arch_id not in settled]
         for start in range(0, len(lacking), at_once):
             yield
             part = lacking[start : start + at_once]

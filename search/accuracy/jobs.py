@@ -102,6 +102,11 @@ class TrainingOutcome:
         """Return whether there is a result."""
         return not self.error_message
 
+    @property
+    def is_settled(self) -> bool:
+        """Return whether another try would come to the same: it would not where memory was short or a process died."""
+        return self.is_ok or self.diverged
+
 
 @lru_cache(maxsize=2)
 def cached_dataset(name: str, folder: str | None) -> Dataset:
@@ -204,7 +209,7 @@ def require_training(outcome: Outcome) -> None:
             "a training could not be run",
             value=outcome.error_message,
             why="that is no fault of the network, so nothing is recorded against it",
-            fix="mend what the message says and go on with --resume",
+            fix="mend what the message says and give the same command again, a search with --resume",
         )
 
 

@@ -24,8 +24,8 @@ from search.testing import KeptReporter
 class MadeUpTruth(InProcessExecutor):
     """Trains nothing: errors fall with a network's parameters, with noise by seed; scores are worked out really."""
 
-    def __init__(self, stop_after=None, failing=()):
-        self.trained, self._stop_after, self._failing = [], stop_after, failing
+    def __init__(self, stop_after=None, failing=(), why="TRN01: loss is NaN"):
+        self.trained, self._stop_after, self._failing, self._why = [], stop_after, failing, why
 
     def map_in_order(self, jobs, on_done=None):
         made_up = [Job(self._train, job.arguments) if job.function is run_training else job for job in jobs]
@@ -36,7 +36,7 @@ class MadeUpTruth(InProcessExecutor):
             raise KeyboardInterrupt
         self.trained.append(job)
         if len(self.trained) in self._failing:
-            return TrainingOutcome(seed=job.seed, error_message="TRN01: loss is NaN", diverged=True)
+            return TrainingOutcome(seed=job.seed, error_message=self._why, diverged="TRN01" in self._why)
         widest = max(block["out_channels"] for block in job.architecture_json["head"])
         error = 0.5 - 0.001 * widest - 1e-6 * len(canonical_json(job.architecture_json)) + job.seed % 997 * 1e-5
         return TrainingOutcome({"rank-val": error}, {"rank-val": error}, {"rank-val": 200}, 1.0, 2.0, job.seed)
@@ -172,6 +172,25 @@ def test_networks_that_fail_are_left_out_and_too_few_are_refused(store):
     assert "2 networks could not be trained and are left out" in ceiling_notes(verdict)
     with pytest.raises(ConfigError, match=r"CFG55.*5 of 10.*loss is NaN"):
         audit(seed=3).run(store, MadeUpTruth(failing=range(1, 6)), KeptReporter())
+
+
+def test_what_memory_was_too_small_for_is_tried_again_and_what_diverged_is_not(store, tmp_path):
+    with Store(tmp_path / "whole.sqlite3", (AUDIT,)) as other:
+        whole = audit().run(other, MadeUpTruth(), KeptReporter())
+    short = MadeUpTruth(failing=(3, 15, 25), why="TRN10: there is not enough memory")
+    first = audit().run(store, short, KeptReporter())
+    assert first["failed"] == 2 and first["estimators"][2]["not_estimated"] == 1
+    again = MadeUpTruth()
+    assert without_costs(audit().run(store, again, KeptReporter())) == without_costs(whole)
+    assert [(job.seed, job.repeat) for job in again.trained] == [
+        (short.trained[number - 1].seed, short.trained[number - 1].repeat) for number in (3, 15, 25)
+    ]
+    log = AuditLog(store, audit().audit_id)
+    assert len(log.rows(TRUTH)) == 22 and len(log.last_tries(TRUTH)) == 20
+    diverged = audit(seed=1)
+    diverged.run(store, MadeUpTruth(failing=(3, 25)), KeptReporter())
+    idle = MadeUpTruth()
+    assert diverged.run(store, idle, KeptReporter())["failed"] == 1 and not idle.trained
 
 
 def truth_of(means, noise, macs, seed=0):
