@@ -50,7 +50,7 @@ def train(
     from mnas.errors import ConfigError
     from mnas.spaces.presets import chosen_space
     from mnas.spaces.toml_file import is_space_file
-    from search.supernet.run import SupernetRequest, train_supernet
+    from search.supernet.run import SupernetRequest
     from search.supernet.schedule import supernet_schedule
 
     if resume:
@@ -65,17 +65,34 @@ def train(
     if plan:
         emit(_plan(request), output_format, output)
         return
-    reporter = ConsoleReporter(quiet)
     with long_work("mnas supernet train"):
-        found = train_supernet(
-            request, lambda done, steps: reporter.progress("training the supernet", done, steps), reporter.warn
-        )
+        found = _trained(request, quiet)
     emit(_described(found), output_format, output)
     say(f"supernet: {request.path}", quiet=quiet)
     if found.is_finished:
         say(f'next:     accuracy = "supernet:{request.path}" in a study.toml', quiet=quiet)
     else:
         say(f"next:     the same command with --resume --out {quote(str(folder))}", quiet=quiet)
+
+
+def _trained(request: SupernetRequest, quiet: bool) -> Checkpoint:
+    """Train; of several processes that torchrun started, all but the first end here and say nothing."""
+    from mnas.errors import MnasError
+    from search.supernet.parallel import is_first
+    from search.supernet.run import train_supernet
+
+    reporter = ConsoleReporter(quiet or not is_first())
+    try:
+        found = train_supernet(
+            request, lambda done, steps: reporter.progress("training the supernet", done, steps), reporter.warn
+        )
+    except MnasError as error:
+        if is_first():
+            raise
+        raise typer.Exit(error.exit_code) from error
+    if not is_first():
+        raise typer.Exit
+    return found
 
 
 @app.command()

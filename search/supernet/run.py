@@ -17,7 +17,7 @@ from mnas.spaces.staged import StagedSpace
 from search.data.registry import open_dataset
 from search.supernet.checkpoint import FILE_NAME, Checkpoint, Description, read_checkpoint, require_same
 from search.supernet.network import Supernet
-from search.supernet.parallel import Group, is_launched, joined
+from search.supernet.parallel import Group, is_launched, joined, own_device
 from search.supernet.schedule import SupernetSchedule
 from search.supernet.trainer import SupernetTrainer
 from search.training.trainer import reproducible, require_device
@@ -44,7 +44,7 @@ class SupernetRequest:
         minutes: At most so many in this run; infinite for all of it.
         is_resumed: Whether to go on with the checkpoint that is there.
         processes: That train together on this machine; what torchrun starts counts itself.
-        device: Of torch, ``cpu`` or ``cuda``.
+        device: Of torch; ``cpu``, or ``cuda``, which is a GPU for each process.
     """
 
     space: StagedSpace
@@ -79,11 +79,12 @@ def train_supernet(
     """
     _require_ready(request)
     if request.processes == 1 or is_launched():
-        with joined(request.device) as group:
+        with joined(own_device(request.device)) as group:
             return _train(request, group, on_progress, warn)
     with tempfile.TemporaryDirectory(prefix="mnas-meeting-") as folder:
         meeting = f"file://{folder}/store"
-        with _others(request, meeting), joined(request.device, 0, request.processes, meeting) as group:
+        device = own_device(request.device, 0, request.processes)
+        with _others(request, meeting), joined(device, 0, request.processes, meeting) as group:
             return _train(request, group, on_progress, warn)
 
 
@@ -92,7 +93,8 @@ def _require_ready(request: SupernetRequest) -> None:
     if request.processes < 1 or not request.minutes > 0:
         value = {"processes": request.processes, "minutes": request.minutes}
         raise ConfigError("CFG45", "nothing would be trained", value=value, why="both are above 0", fix="give more")
-    require_device(request.device)
+    for rank in range(1 if is_launched() else request.processes):
+        require_device(own_device(request.device, rank, request.processes))
     Supernet(request.space)
     if request.is_resumed:
         read_checkpoint(request.path)
@@ -133,7 +135,8 @@ def _serve(request: SupernetRequest, rank: int, meeting: str) -> None:
     What is wrong with the request or the training is wrong in the first process as well, which says so once for all.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(MnasError), joined(request.device, rank, request.processes, meeting) as group:
+    device = own_device(request.device, rank, request.processes)
+    with suppress(MnasError), joined(device, rank, request.processes, meeting) as group:
         _train(request, group, lambda done, steps: None, lambda text: None)
 
 
@@ -146,7 +149,8 @@ def _train(request: SupernetRequest, group: Group, on_progress: Progress, warn: 
     if stored is not None:
         require_same(stored.description, description)
     with reproducible():
-        trainer = SupernetTrainer(description, dataset, group, request.device, stored)
+        device = own_device(request.device, group.rank, group.size)
+        trainer = SupernetTrainer(description, dataset, group, device, stored)
         keeper = _Keeper(trainer, request, group, on_progress, warn)
         trainer.run(keeper.is_over, keeper.on_step)
     return keeper.keep()

@@ -1,6 +1,12 @@
 """`mnas supernet`: training in parts, what is shown, and refusals."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
 
 from mnas.cli import main
 
@@ -23,6 +29,38 @@ def test_training_in_parts_comes_to_the_same_supernet(tmp_path, capsys):
     status, told = run("train", "--data", "digits", "--epochs", "2", "--out", parts, "--resume")
     assert status == 6 and "SUP02" in told
     assert run("show", parts)[1]["sha256"] == run("show", "--out", parts)[1]["sha256"] == expected["sha256"]
+
+
+def launched(tmp_path, port, *arguments):
+    """Run the command in two processes as torchrun does; return status, stdout and stderr of each."""
+    command = [sys.executable, "-m", "mnas", "supernet", "train", *DIGITS, "--out", str(tmp_path), *arguments]
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+    processes = [
+        subprocess.Popen(
+            command,
+            env=os.environ | meeting | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    told = [process.communicate(timeout=300) for process in processes]
+    return [(process.returncode, *texts) for process, texts in zip(processes, told, strict=True)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the loopback device has another name elsewhere")
+def test_the_first_of_launched_processes_speaks_for_all(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    first, second = launched(tmp_path / "a", port, "--format", "json")
+    assert first[0] == second[0] == 0, first[2] + second[2]
+    assert json.loads(first[1])["processes"] == 2 and second[1] == ""
+    first, second = launched(tmp_path / "b", port, "--amp")
+    assert first[0] == second[0] == 2 and "CFG45" in first[2]
+    assert "CFG45" not in second[2] and "Traceback" not in second[2]
 
 
 def test_a_plan_trains_nothing(tmp_path, capsys):

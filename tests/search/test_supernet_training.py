@@ -15,6 +15,7 @@ from mnas.spaces.presets import open_space
 from search.data.registry import open_dataset
 from search.supernet.checkpoint import Description, read_checkpoint
 from search.supernet.network import Supernet
+from search.supernet.parallel import is_first, own_device
 from search.supernet.phases import AXES, PROGRESSIVE, Phase, PhaseNetworks
 from search.supernet.run import SupernetRequest, train_supernet
 from search.supernet.schedule import SUPERNET_SCHEDULES, SupernetSchedule, supernet_schedule
@@ -78,6 +79,26 @@ def test_it_learns_and_another_seed_learns_otherwise():
     losses = [mean for _, _, mean in one.history]
     assert np.mean(losses[-20:]) < 0.7 * np.mean(losses[:20])
     assert one.checkpoint().sha256 != other.checkpoint().sha256
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch):
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert own_device("cuda") == "cuda" and is_first()
+    assert [own_device("cuda", rank, 3) for rank in range(3)] == ["cuda:0", "cuda:1", "cuda:2"]
+    for device in ("cpu", "cuda:2"):
+        assert own_device(device, 1, 3) == device
+    # The second of two machines with two GPUs each, as torchrun tells it.
+    for rank, local in (("2", "0"), ("3", "1")):
+        for name, value in (("WORLD_SIZE", "4"), ("RANK", rank), ("LOCAL_RANK", local)):
+            monkeypatch.setenv(name, value)
+        assert own_device("cuda") == own_device("cuda", int(rank), 4) == f"cuda:{local}" and not is_first()
+
+
+def test_more_processes_than_gpus_are_refused_before_any_starts(tmp_path):
+    processes = torch.cuda.device_count() + 1
+    with pytest.raises(TrainingError, match=rf"TRN12.*torch sees {processes - 1} CUDA devices"):
+        train_supernet(request_of(tmp_path, processes=processes, device="cuda"))
 
 
 @pytest.mark.slow
