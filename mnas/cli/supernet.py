@@ -34,6 +34,16 @@ def train(
     epochs: Annotated[int, typer.Option("--epochs", min=0, help="Passes over the images; 0: the data's own.")] = 0,
     rule: Annotated[str, typer.Option("--rule", help="sandwich or single-path.")] = "sandwich",
     progressive: Annotated[bool, typer.Option("--progressive", help="From the largest network downwards.")] = False,
+    batch: Annotated[int, typer.Option("--batch", min=0, help="Images at once in a process; 0: the data's own.")] = 0,
+    accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Batches of a step.")] = 1,
+    lr: Annotated[float, typer.Option("--lr", min=0, help="Peak learning rate; 0: the data's own.")] = 0.0,
+    clip_norm: Annotated[
+        float | None, typer.Option("--clip-norm", min=0, help="Longest gradient of a step; 0: any.", show_default="5")
+    ] = None,
+    ema: Annotated[
+        float, typer.Option("--ema", min=0, max=0.99999, help="Decay of the weights' average, which is kept; 0: none.")
+    ] = 0.0,
+    flip: Annotated[bool, typer.Option("--flip", help="Mirror half of the images.")] = False,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that train together.")] = 1,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     amp: Annotated[bool, typer.Option("--amp", help="Mixed precision, on a GPU.")] = False,
@@ -57,7 +67,10 @@ def train(
         why = "a folder has one supernet"
         raise ConfigError("CFG46", "--resume takes no name here", value=resume, why=why, fix="leave it out")
     own = preset if preset is not None else "" if is_space_file(space) else data
-    schedule = replace(supernet_schedule(data, epochs=epochs, rule=rule, progressive=progressive), amp=amp)
+    schedule = supernet_schedule(
+        data, epochs=epochs, rule=rule, progressive=progressive, batch_size=batch, lr=lr, clip_norm=clip_norm
+    )
+    schedule = replace(schedule, accumulate=accumulate, ema_decay=ema, flip=flip, amp=amp)
     folder = output_folder(out)
     request = SupernetRequest(
         chosen_space(space, own), data, data_dir, schedule, seed, folder, minutes, resume is not None, workers, device

@@ -89,7 +89,7 @@ class SupernetTrainer:
                 "the supernet cannot be trained in this way here",
                 value={"images": self._images, "images of a step": self._per_step, "amp": schedule.amp},
                 why="a step needs its images, and mixed precision a GPU",
-                fix="use a smaller batch, or no mixed precision",
+                fix="use a smaller --batch, or no --amp",
             )
         return schedule.epochs * per_epoch, per_epoch
 
@@ -212,7 +212,7 @@ class SupernetTrainer:
                 "the supernet's loss is no longer a finite number",
                 value=f"step {self.step}",
                 why=f"training diverged at a peak learning rate of {self._schedule.lr}",
-                fix="lower lr, or clip_norm",
+                fix="lower --lr or --clip-norm",
             )
         if self.step % max(1, self.steps // HISTORY_ROWS) == 0:
             self.history.append((self.step, largest, mean))

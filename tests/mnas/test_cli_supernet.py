@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from mnas.cli import main
+from search.supernet.checkpoint import read_checkpoint
 
 DIGITS = ["--data", "digits", "--epochs", "1", "-q"]
 
@@ -67,6 +68,19 @@ def test_a_plan_trains_nothing(tmp_path, capsys):
     assert main(["supernet", "train", "--preset", "fashion-wide", "--plan", "--out", str(tmp_path / "x")]) == 0
     assert "parameters" in capsys.readouterr().out
     assert not (tmp_path / "x").exists()
+
+
+def test_every_setting_of_the_training_can_be_given(tmp_path, capsys):
+    words = "--batch 32 --accumulate 2 --lr 0.05 --clip-norm 0 --ema 0.9 --flip --progressive --rule sandwich"
+    out = ["--out", str(tmp_path / "out"), "--format", "json"]
+    assert main(["supernet", "train", *DIGITS, *words.split(), *out]) == 0
+    found = json.loads(capsys.readouterr().out)
+    expected = {"batch_size": 32, "accumulate": 2, "lr": 0.05, "clip_norm": 0.0, "ema_decay": 0.9, "flip": True}
+    assert expected.items() <= found["schedule"].items() and len(found["schedule"]["phases"]) == 4
+    assert read_checkpoint(tmp_path / "out").averages
+    for words in (["--lr", "inf"], ["--lr", "nan"], ["--clip-norm", "nan"], ["--ema", "nan"]):
+        assert main(["supernet", "train", *DIGITS, *words, "--out", str(tmp_path / "x")]) == 2
+        assert "CFG01" in capsys.readouterr().err
 
 
 def test_refusals_have_their_codes(tmp_path, capsys):

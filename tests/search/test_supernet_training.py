@@ -240,7 +240,10 @@ def test_phases_take_their_shares_of_the_steps_in_order():
 
 @pytest.mark.parametrize(
     "fields",
-    [{"rule": "greedy"}, {"epochs": 0}, {"batch_size": 0}, {"phases": (Phase(0.5),)}],
+    [
+        *({"rule": "greedy"}, {"epochs": 0}, {"batch_size": 0}, {"phases": (Phase(0.5),)}),
+        *({"lr": 0.0}, {"lr": float("nan")}, {"clip_norm": -1.0}, {"ema_decay": 1.0}),
+    ],
 )
 def test_schedules_that_are_none_are_refused(fields):
     with pytest.raises(ConfigError, match="CFG01"):
