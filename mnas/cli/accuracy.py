@@ -51,6 +51,7 @@ def audit(
     The same command goes on where it was; more networks, seeds or estimators add to what is there.
     """
     from devices.long_work import long_work
+    from mnas.cli.audit_table import audit_result
     from mnas.config import make_config
     from search.accuracy.audit import DEFAULT_ESTIMATORS, Audit
     from search.executors.processes import ProcessExecutor
@@ -96,29 +97,3 @@ def _plan(found: Any) -> Result:
         "estimators": ", ".join(found.estimators),
     }
     return Result(("what", "value"), [[name, value] for name, value in counts.items()], {"audit": counts}, "plan")
-
-
-def audit_result(verdict: dict[str, Any]) -> Result:
-    """Return an audit as rows, the best estimator first."""
-    from search.accuracy.audit_notes import ceiling_notes, estimator_note
-
-    judged = [one for one in verdict["estimators"] if not one.get("failure")]
-    judged.sort(key=lambda one: -one["tau"]["value"])
-    columns = ("estimator", "tau", "low", "high", "Spearman", "beyond MACs", "low ", "high ", "cost s")
-    rows = [
-        [
-            one["name"],
-            *(round(one["tau"][part], 3) for part in ("value", "low", "high")),
-            round(one["spearman"]["value"], 3),
-            *_rounded(one.get("beyond_macs")),
-            round(one["cost_s"], 3),
-        ]
-        for one in judged
-    ]
-    notes = [*ceiling_notes(verdict)]
-    notes += [estimator_note(verdict, one) for one in verdict["estimators"] if one["name"] not in ("macs", "params")]
-    return Result(columns, rows, {"audit": verdict}, verdict["audit_id"], notes)
-
-
-def _rounded(value: dict[str, float] | None) -> list[float | None]:
-    return [None if value is None else round(value[part], 3) for part in ("value", "low", "high")]

@@ -43,6 +43,7 @@ def estimator_note(verdict: dict[str, Any], one: dict[str, Any]) -> str:
     text = f"{one['name']}{within} ranks at tau {_tau(one['tau'])}"
     if one["name"] == "macs":
         return text
+    text += f" (by its loss at {_tau(one['by_loss']['tau'])})" if one.get("by_loss") else ""
     macs = next(other for other in verdict["estimators"] if other["name"] == "macs")
     text += f", MACs alone at {macs['tau']['value']:.2f}"
     beyond = Interval.from_json(one["beyond_macs"])

@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from mnas.cli.audit_table import audit_result
 from mnas.config import make_config
 from mnas.errors import ConfigError
 from mnas.jsonio import canonical_json
@@ -225,6 +226,35 @@ def test_a_good_estimator_beats_macs_and_one_that_knows_only_macs_does_not():
     assert "with other settings" in notes_for_search(verdict, "good", {"good:2"})[-1]
     assert "not at all" in notes_for_search(verdict, "halving", config[1])[-1]
     assert not any("not measurable" in note for note in notes_for_search(verdict, "good", config[1]))
+
+
+def test_losses_are_judged_beside_errors_where_they_rank_otherwise():
+    rng = np.random.default_rng(6)
+    macs = rng.uniform(1, 10, 24)
+    means = 0.3 - 0.02 * macs + rng.normal(0, 0.02, 24)
+    truth = truth_of(means, 0.001, macs)
+    coarse = rows_of(truth, np.round(means * 8) / 8)  # an error on eight images
+    for row, mean in zip(coarse.values(), means, strict=True):
+        row["loss"] = mean
+    alike = {key: {**row, "loss": -np.log1p(-row["error"])} for key, row in rows_of(truth, means).items()}
+    coarse[truth.arch_ids[int(np.argmax(means))]] = {"failure": "TRN01: NaN"}
+    said = [EstimatorRows("supernet", "supernet:1", coarse), EstimatorRows("score", "score:1", alike)]
+    verdict = make_verdict(truth, said, (3, 3), 0)
+    supernet, score = verdict["estimators"][2:4]
+    assert supernet["by_loss"]["tau"]["value"] > 0.95 > supernet["tau"]["value"] and supernet["not_estimated"] == 1
+    assert "by_loss" not in score
+    assert "(by its loss at 0.9" in notes_for_search(verdict, "supernet", {"supernet:1"})[-1]
+    table = audit_result(verdict)
+    assert [row[0] for row in table.rows][:2] == ["score", "supernet, by loss"]
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    assert {tuple(one) for one in table.records} == {tuple(table.records[0])} and len(table.records[0]) == 3 + 6 * 3
+    (macs_row,) = [row for row in table.rows if row[0] == "macs"]
+    place = {name: number for number, name in enumerate(table.columns)}
+    assert macs_row[place["beyond MACs"]] == macs_row[place["beyond MACs in bands"]] == ""
+    ends = [table.records[0][f"Spearman{end}"] for end in (" low", "", " high")]
+    assert ends == [pytest.approx(score["spearman"][part], abs=1e-3) for part in ("low", "value", "high")]
+    for name in ("Spearman", "beyond params", "beyond params in bands", "beyond MACs in bands"):
+        assert "to" in table.rows[0][place[name]]
 
 
 def test_noise_is_called_not_measurable():
