@@ -72,7 +72,7 @@ def audit(
     workers = workers or os.cpu_count() or 1
     with long_work("mnas accuracy audit"), ProcessExecutor(workers) as executor, open_store(folder) as store:
         reporter.line(f"{found.audit_id} in {folder}; if interrupted, the same command goes on")
-        verdict = found.run(store, executor, reporter, lambda: time.monotonic() > end)
+        verdict = found.run(store, executor, reporter, lambda: time.monotonic() > end, workers)
     if verdict is None:
         say("time is over and what was done is kept: the same command goes on", quiet=quiet)
         raise typer.Exit(5)

@@ -27,7 +27,8 @@ from search.executors.executor import Executor, Outcome
 from search.training.schedule import TrainingSchedule, schedule_for
 
 _AT_ONCE = 8
-"""Jobs between two looks at the clock."""
+"""Jobs between two looks at the clock, at least: the last of them leave processes idle."""
+_AT_ONCE_PER_WORKER = 4
 DEFAULT_ESTIMATORS = (
     "proxy",
     *(f"zero-cost:{name}" for name in ("synflow", "naswot", "zen", "gradnorm", "snip", "jacov")),
@@ -76,7 +77,12 @@ class Audit:
         return list(found)
 
     def run(
-        self, store: Store, executor: Executor, reporter: Reporter, is_over: Callable[[], bool] = lambda: False
+        self,
+        store: Store,
+        executor: Executor,
+        reporter: Reporter,
+        is_over: Callable[[], bool] = lambda: False,
+        workers: int = 1,
     ) -> dict[str, Any] | None:
         """Do what no earlier run has done, and keep and return the verdict; None where time was over before.
 
@@ -85,6 +91,7 @@ class Audit:
             executor: Where networks are trained.
             reporter: Is told how it gets on.
             is_over: Asked now and then whether to stop; what is done by then is kept.
+            workers: Processes of the executor.
 
         Raises:
             ConfigError: An estimator cannot be opened, or too few networks could be trained.
@@ -92,10 +99,10 @@ class Audit:
         """
         log, contenders = AuditLog(store, self.audit_id), self._contenders()
         setting = setting_of(self.config, self.space, self.dataset, self.schedule("proxy"))
-        population = self.config.population
+        population, at_once = self.config.population, max(_AT_ONCE, _AT_ONCE_PER_WORKER * workers)
         judged = [Judged(name, open_accuracy(name, setting), log, contenders, population) for name in self.estimators]
-        work = [self._truth(log, contenders, executor, reporter)]
-        work += [one.ask(executor, reporter, _AT_ONCE) for one in judged]
+        work = [self._truth(log, contenders, executor, reporter, at_once)]
+        work += [one.ask(executor, reporter, at_once) for one in judged]
         for part in work:
             for _ in part:
                 if is_over():
@@ -121,7 +128,7 @@ class Audit:
         )
 
     def _truth(
-        self, log: AuditLog, contenders: Sequence[Contender], executor: Executor, reporter: Reporter
+        self, log: AuditLog, contenders: Sequence[Contender], executor: Executor, reporter: Reporter, at_once: int
     ) -> Iterator[None]:
         """Train what is lacking, the first seed of all networks before the second; yield now and then.
 
@@ -132,9 +139,9 @@ class Audit:
         lacking = [
             (key, self.training_job(one, repeat)) for key, one, repeat in keys if not _is_settled(known.get(key))
         ]
-        for start in range(0, len(lacking), _AT_ONCE):
+        for start in range(0, len(lacking), at_once):
             yield
-            part = lacking[start : start + _AT_ONCE]
+            part = lacking[start : start + at_once]
 
             def on_done(index: int, outcome: Outcome, part: list[tuple[str, TrainingJob]] = part) -> None:
                 require_training(outcome)

@@ -146,6 +146,20 @@ def test_curves_are_judged_under_the_rule_that_stops_them(store):
     assert verdict["estimators"][2]["generation"] == 6
 
 
+@pytest.mark.parametrize(("workers", "at_once"), [(1, 8), (2, 8), (3, 12), (16, 20)])
+def test_as_much_is_run_at_once_as_there_are_processes_for(store, workers, at_once):
+    class Counted(MadeUpTruth):
+        most = 0
+
+        def map_in_order(self, jobs, on_done=None):
+            self.most = max(self.most, len(jobs))
+            return super().map_in_order(jobs, on_done)
+
+    executor = Counted()
+    audit(estimators=("proxy",)).run(store, executor, KeptReporter(), workers=workers)
+    assert executor.most == at_once
+
+
 def test_what_an_audit_is_of_makes_its_id():
     ids = [audit().audit_id, audit(seed=1).audit_id, audit(training="normal").audit_id]
     assert len(set(ids)) == 3 and audit(networks=20, seeds=5, estimators=()).audit_id == ids[0]
