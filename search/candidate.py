@@ -61,6 +61,7 @@ class Candidate:
         reason: Why it failed, or "".
         values: Every objective of the study with its source; empty in studies from before there were others than
             error and latency.
+        std: Standard deviation of the error over repeats, or as a user's trainer told it; ``None`` where not known.
     """
 
     number: int
@@ -78,6 +79,7 @@ class Candidate:
     cost_s: float
     reason: str = ""
     values: tuple[ObjectiveValue, ...] = ()
+    std: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON."""

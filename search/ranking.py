@@ -196,6 +196,7 @@ class Ranking:
             candidate = self._candidate(
                 asked,
                 error=estimate.error,
+                std=estimate.std,
                 loss=estimate.loss,
                 reward=None if estimate.source.startswith(SCORE) else reward,
                 seed=estimate.seeds[0] if estimate.seeds else 0,
@@ -213,6 +214,7 @@ class Ranking:
         asked: _Asked,
         *,
         error: float | None = None,
+        std: float | None = None,
         loss: float | None = None,
         reward: float | None = None,
         seed: int = 0,
@@ -230,6 +232,7 @@ class Ranking:
             latency_source=_source_of(self._memo[asked.genome]),
             status="failed" if reason else "done",
             error=error,
+            std=std,
             loss=loss,
             accuracy_source=accuracy_source,
             reward=reward,

@@ -234,6 +234,15 @@ def test_what_a_score_ranked_has_no_accuracy_anywhere(tmp_path, study):
     assert {one.split for one in top_networks(study.result(), 40)} == {"val", "rank-val"}
 
 
+def test_the_list_of_candidates_has_a_spread_where_one_is_known(study):
+    result = study.result()
+    first, *others = result.candidates
+    told = candidates_result(replace(result, candidates=(replace(first, std=0.25), *others)))
+    place = told.columns.index("std")
+    assert [row[place] for row in told.rows] == [0.25, *[None] * len(others)]
+    assert "std" not in candidates_result(result).columns
+
+
 def test_writing_it_twice_gives_the_same_page(study):
     with open_store(study.out, must_exist=True) as store:
         result = study.result()
