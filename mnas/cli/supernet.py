@@ -10,12 +10,14 @@ import typer
 
 from mnas.cli.options import FileOption, FormatOption, OutOption, PlanOption, QuietOption, output_folder
 from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
+from mnas.cli.supernet_extract import extract
 
 if TYPE_CHECKING:
     from search.supernet.checkpoint import Checkpoint
     from search.supernet.run import SupernetRequest
 
-app = typer.Typer(help="Train and show supernets.", no_args_is_help=True)
+app = typer.Typer(help="Train and show supernets, and take networks out of them.", no_args_is_help=True)
+app.command()(extract)
 
 
 @app.command()

@@ -7,9 +7,15 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from picture_folders import make_folder
 
 from mnas.cli import main
+from mnas.export.weights_file import load_weights
+from mnas.spaces.presets import open_space
+from search.data.registry import open_dataset
 from search.supernet.checkpoint import read_checkpoint
+from search.training.trainer import evaluate
 
 DIGITS = ["--data", "digits", "--epochs", "1", "-q"]
 
@@ -62,6 +68,46 @@ def test_the_first_of_launched_processes_speaks_for_all(tmp_path):
     first, second = launched(tmp_path / "b", port, "--amp")
     assert first[0] == second[0] == 2 and "CFG45" in first[2]
     assert "CFG45" not in second[2] and "Traceback" not in second[2]
+
+
+def test_a_network_is_taken_out_with_its_weights_and_can_be_exported(tmp_path, capsys):
+    out = ["--out", str(tmp_path)]
+    assert main(["supernet", "train", *DIGITS, *out]) == 0
+    space, dataset = open_space("mobilenetv3", "digits"), open_dataset("digits")
+    largest = space.decode(space.extremes()[1])
+    own = tmp_path / "architecture.json"
+    own.write_text(json.dumps(largest.to_json()))
+    capsys.readouterr()
+    told = []
+    for network in ("largest", str(own), "smallest"):
+        assert main(["supernet", "extract", str(tmp_path), network, *out, "-q", "--format", "json"]) == 0
+        told.append(json.loads(capsys.readouterr().out))
+    assert told[0] == told[1] and told[0]["arch_id"] == largest.arch_id != told[2]["arch_id"]
+    folder = tmp_path / "subnets" / largest.arch_id[:12]
+    assert str(folder) == told[0]["folder"]
+    # The weights are the supernet's own; only norms have seen images since.
+    module = load_weights(largest, folder / "weights.pt")
+    inherited = read_checkpoint(tmp_path).supernet().extract(largest)
+    for (name, one), (other_name, other) in zip(module.named_parameters(), inherited.named_parameters(), strict=True):
+        assert name == other_name and torch.equal(one, other)
+    assert any(not torch.equal(one, other) for one, other in zip(module.buffers(), inherited.buffers(), strict=True))
+    found = evaluate(module, dataset, "val", largest.input_shape_chw[1])
+    assert (found.error, found.images) == (told[0]["val_error"], told[0]["val_images"])
+    assert found.loss == pytest.approx(told[0]["val_loss"], rel=1e-5)
+    card = json.loads((folder / "card.json").read_text())
+    assert [row["split"] for row in card["accuracy"]] == ["val"] and card["study"].startswith("supernet-")
+    assert main(["export", str(folder), "--out", str(tmp_path / "again"), "-q"]) == 0
+
+
+def test_what_is_no_network_of_the_supernet_is_refused(tmp_path, capsys, monkeypatch):
+    assert main(["supernet", "train", *DIGITS, "--minutes", "0.0001", "--out", str(tmp_path)]) == 0
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pictures = str(make_folder(tmp_path / "pictures"))
+    cases = {"ARC03": ["nothing"], "SPC03": ["mobilenetv2"], "SUP05": ["smallest", "--data", pictures]}
+    for code, arguments in cases.items():
+        assert main(["supernet", "extract", str(tmp_path), *arguments, "--out", str(tmp_path)]) in (2, 6)
+        assert code in capsys.readouterr().err
+    assert not (tmp_path / "subnets").exists()
 
 
 def test_a_plan_trains_nothing(tmp_path, capsys):
