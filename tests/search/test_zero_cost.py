@@ -50,7 +50,7 @@ def given_input(count=8, shape=(1, 8, 8), classes=10, seed=0):
     return ProxyInput(images, torch.arange(count) % classes, generator)
 
 
-@pytest.mark.parametrize("score", ["synflow", "naswot", "zen", "jacov"])
+@pytest.mark.parametrize("score", SCORES)
 class TestScores(AccuracyEstimatorContract):
     @pytest.fixture(autouse=True)
     def chosen(self, score):
