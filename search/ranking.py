@@ -16,8 +16,6 @@ from mnas.seeding import named_rng
 from mnas.space import Genome
 from search.accuracy.estimator import SCORE, AccuracyEstimate
 from search.accuracy.generation import Contender, Told, run_generation
-from search.accuracy.registry import open_accuracy
-from search.accuracy.setting import accuracy_setting
 from search.algorithms.algorithm import Algorithm, FloatArray, Learner
 from search.algorithms.feasible import FeasibleSearch
 from search.algorithms.registry import open_algorithm
@@ -33,6 +31,7 @@ from search.pareto import front_indices, hypervolume
 from search.progress import SearchState, best_within, device_seconds, progress_text
 from search.reward import mnasnet_reward
 from search.stopping import Stopping
+from search.study_accuracy import keep_estimator, study_estimator
 from search.warm_start import warm_genomes
 
 
@@ -64,7 +63,7 @@ class Ranking:
         self._goal = goal
         self._memo: dict[Genome, tuple[LatencyEstimate, ...]] = {}
         self._measuring = CandidateMeasuring(context, measured_devices(config.sought, len(config.devices)))
-        self._estimator = open_accuracy(config.accuracy, accuracy_setting(context))
+        self._estimator = study_estimator(context)
         self._stopping = Stopping(context.log, config.limits, config.patience)
         self._known = {key: Candidate.from_json(value) for key, value in context.log.payloads("evaluated").items()}
 
@@ -129,6 +128,7 @@ class Ranking:
         ]
         new = [one for one in asked if one.arch_id not in self._known]
         if new:
+            keep_estimator(self._context, self._estimator)
             self._stopping.begin(first)
         self._measure(new)
         contenders = [self._contender(one) for one in asked]

@@ -5,12 +5,27 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnas.cli.options import FileOption, FormatOption, OutOption, PlanOption, QuietOption, output_folder
+from mnas.cli.options import (
+    FileOption,
+    FormatOption,
+    OutOption,
+    PlanOption,
+    ProxyEpochsOption,
+    ProxyFractionOption,
+    ProxyPresetOption,
+    ProxyResolutionOption,
+    ProxyWidthOption,
+    QuietOption,
+    output_folder,
+)
 from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
+
+if TYPE_CHECKING:
+    from mnas.config import StudyConfig
 
 app = typer.Typer(help="Judge estimates of accuracy.", no_args_is_help=True)
 
@@ -35,6 +50,11 @@ def audit(
     ] = None,
     accuracy_cmd: Annotated[str, typer.Option("--accuracy-cmd", help="Your trainer, to judge it as well.")] = "",
     accuracy_timeout: Annotated[float, typer.Option("--accuracy-timeout", help="Seconds for one network.")] = 3600.0,
+    proxy_preset: ProxyPresetOption = None,
+    proxy_epochs: ProxyEpochsOption = None,
+    proxy_fraction: ProxyFractionOption = None,
+    proxy_resolution: ProxyResolutionOption = None,
+    proxy_width: ProxyWidthOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sample and of all training.")] = 0,
     minutes: Annotated[
         float, typer.Option("--minutes", min=0, help="Stop after so many, go on the next time; 0: never.")
@@ -59,14 +79,23 @@ def audit(
     from search.study import open_store
 
     keys: dict[str, Any] = {"data": data, "data_dir": data_dir, "space": space, "preset": preset, "seed": seed}
-    command = {"accuracy_cmd": accuracy_cmd, "accuracy_timeout": accuracy_timeout} if accuracy_cmd else {}
-    reporter = ConsoleReporter(quiet)
-    config = resolve(make_config({**keys, "training": training, **command}), reporter)
-    names = tuple(estimator or DEFAULT_ESTIMATORS) + (("command",) if accuracy_cmd else ())
-    found = Audit(config, *_space_and_data(config), networks, seeds, tuple(dict.fromkeys(names)))
+    keys |= {"accuracy_cmd": accuracy_cmd, "accuracy_timeout": accuracy_timeout} if accuracy_cmd else {}
+    proxy = {
+        "proxy_preset": proxy_preset,
+        "proxy_epochs": proxy_epochs,
+        "proxy_fraction": proxy_fraction,
+        "proxy_resolution": proxy_resolution,
+        "proxy_width": proxy_width,
+    }
+    keys |= {name: value for name, value in proxy.items() if value is not None}
+    asked = make_config({**keys, "training": training})
+    names = tuple(dict.fromkeys((*(estimator or DEFAULT_ESTIMATORS), *(["command"] if accuracy_cmd else []))))
     if plan:
-        emit(_plan(found), output_format, output)
+        emit(_plan(asked, networks, seeds, names), output_format, output)
         return
+    reporter = ConsoleReporter(quiet)
+    config = resolve(asked, reporter)
+    found = Audit(config, *_space_and_data(config), networks, seeds, names)
     end = time.monotonic() + 60 * minutes if minutes else float("inf")
     folder = output_folder(out)
     workers = workers or os.cpu_count() or 1
@@ -87,13 +116,26 @@ def _space_and_data(config: Any) -> tuple[Any, Any]:
     return chosen_space(config.space, config.preset), open_dataset(config.data, folder)
 
 
-def _plan(found: Any) -> Result:
+def _plan(asked: StudyConfig, networks: int, seeds: int, names: tuple[str, ...]) -> Result:
+    """Work out what an audit would do; nothing is decoded, fetched or trained."""
+    from search.accuracy.proxy_schedule import schedule_of
+    from search.accuracy.registry import require_accuracy
+    from search.data.registry import data_shape, train_images
+    from search.fitting import AUTO, fitting_space
+
+    data = "fashion" if asked.data == AUTO else asked.data
+    for name in names:
+        require_accuracy(name, asked.accuracy_cmd)
+    _, space = fitting_space(asked.space, asked.preset, data, data_shape(data))
+    config, size = asked.model_copy(update={"data": data}), train_images(data)
     counts = {
-        "audit": found.audit_id,
-        "networks": found.networks,
-        "trainings of the truth": found.networks * found.seeds,
-        "schedule of the truth": found.schedule("final").fidelity,
-        "estimates": found.networks * len(found.estimators),
-        "estimators": ", ".join(found.estimators),
+        "space": space.name,
+        "data": data,
+        "networks": networks,
+        "trainings of the truth": networks * seeds,
+        "schedule of the truth": schedule_of(config, "final", size).fidelity,
+        "schedule of the proxy": schedule_of(config, "proxy", size).fidelity,
+        "estimates": networks * len(names),
+        "estimators": ", ".join(names),
     }
     return Result(("what", "value"), [[name, value] for name, value in counts.items()], {"audit": counts}, "plan")

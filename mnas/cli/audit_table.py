@@ -36,6 +36,10 @@ def audit_result(verdict: dict[str, Any]) -> Result:
     ]
     notes = [*ceiling_notes(verdict), _BANDS]
     notes += [estimator_note(verdict, one) for one in verdict["estimators"] if one["name"] not in ("macs", "params")]
+    if partly := verdict.get("partly_judged"):
+        notes.append(
+            f"judged on fewer networks so far, and so left out: {', '.join(partly)}; --estimator goes on with one"
+        )
     columns = ("estimator", *_FIGURES.values(), "cost s")
     return Result(columns, rows, {"audit": verdict}, verdict["audit_id"], notes, records)
 

@@ -111,7 +111,7 @@ def notes_of(result: StudyResult) -> list[str]:
         notes += session.get("notes", ())
     if any(member.test_errors for member in result.members):
         notes.append("test was read after the choice was made and chose nothing")
-    return [*notes, *table_notes(result), *result.audit_notes, *result.notices]
+    return [*notes, *table_notes(result), *result.audit.notes, *result.notices]
 
 
 def candidates_result(result: StudyResult) -> Result:
@@ -129,7 +129,7 @@ def candidates_result(result: StudyResult) -> Result:
         ]
         for c in result.candidates
     ]
-    notes = [*table_notes(result), *result.audit_notes, *result.notices]
+    notes = [*table_notes(result), *result.audit.notes, *result.notices]
     title = titled(result, f"{result.study_id} ({result.status})")
     return Result(columns, rows, study_document(result), title, notes, stamped(result, columns, rows))
 
@@ -155,4 +155,5 @@ def study_document(result: StudyResult) -> dict[str, Any]:
         "session": result.session,
         "sessions": list(result.sessions),
         "notices": list(result.notices),
+        "audit": result.audit.to_json(),
     }

@@ -59,23 +59,25 @@ def train(
     from dataclasses import replace
 
     from devices.long_work import long_work
+    from mnas.data_names import canonical_data
     from mnas.errors import ConfigError
-    from mnas.spaces.presets import chosen_space
-    from mnas.spaces.toml_file import is_space_file
+    from search.data.registry import data_shape
+    from search.fitting import AUTO, fitting_space
     from search.supernet.run import SupernetRequest
     from search.supernet.schedule import supernet_schedule
 
     if resume:
         why = "a folder has one supernet"
         raise ConfigError("CFG46", "--resume takes no name here", value=resume, why=why, fix="leave it out")
-    own = preset if preset is not None else "" if is_space_file(space) else data
+    data = canonical_data(data)
+    _, fitting = fitting_space(space, AUTO if preset is None else preset, data, data_shape(data))
     schedule = supernet_schedule(
         data, epochs=epochs, rule=rule, progressive=progressive, batch_size=batch, lr=lr, clip_norm=clip_norm
     )
     schedule = replace(schedule, accumulate=accumulate, ema_decay=ema, flip=flip, amp=amp)
     folder = output_folder(out)
     request = SupernetRequest(
-        chosen_space(space, own), data, data_dir, schedule, seed, folder, minutes, resume is not None, workers, device
+        fitting, data, data_dir, schedule, seed, folder, minutes, resume is not None, workers, device
     )
     if plan:
         emit(_plan(request), output_format, output)
@@ -161,7 +163,7 @@ _MS_PER_IMAGE, _MS_PER_IMAGE_AND_MMAC = 0.1, 0.25
 
 
 def _plan(request: SupernetRequest) -> Result:
-    """Work out what a training would do; nothing is opened, fetched or trained."""
+    """Work out what a training would do; nothing is decoded, fetched or trained."""
     import numpy as np
 
     from mnas.counts import total_macs

@@ -11,20 +11,23 @@ from mnas.counts import total_macs, total_params
 from mnas.jsonio import sha256_json
 from mnas.layers import layers_of
 from mnas.seeding import derive_seed, named_rng
-from mnas.space import Genome, SearchSpace
+from mnas.space import Genome
+from mnas.spaces.staged import StagedSpace
+from mnas.spaces.toml_file import definition_sha256
 from mnas.store import Store
-from search.accuracy.audit_estimates import Judged
-from search.accuracy.audit_log import TRUTH, VERDICT, AuditLog
-from search.accuracy.audit_verdict import TruthRows, make_verdict
+from search.accuracy.audit_estimates import Judged, rows_of
+from search.accuracy.audit_log import TRUTH, AuditLog
+from search.accuracy.audit_verdict import EstimatorRows, TruthRows, make_verdict
+from search.accuracy.estimator import mark_of
 from search.accuracy.generation import Contender
 from search.accuracy.jobs import TrainingJob, require_training, training_outcome
-from search.accuracy.proxy_schedule import with_fidelities
+from search.accuracy.proxy_schedule import schedule_of
 from search.accuracy.registry import open_accuracy
 from search.accuracy.setting import setting_of
 from search.context import Reporter
 from search.data.dataset import Dataset
 from search.executors.executor import Executor, Outcome
-from search.training.schedule import TrainingSchedule, schedule_for
+from search.training.schedule import TrainingSchedule
 
 _AT_ONCE = 8
 """Jobs between two looks at the clock, at least: the last of them leave processes idle."""
@@ -49,7 +52,7 @@ class Audit:
     """
 
     config: StudyConfig
-    space: SearchSpace
+    space: StagedSpace
     dataset: Dataset
     networks: int
     seeds: int
@@ -57,8 +60,7 @@ class Audit:
 
     def schedule(self, purpose: str) -> TrainingSchedule:
         """Return the training schedule for ``proxy`` or ``final``; the truth is trained with ``final``."""
-        found = schedule_for(self.config.data, purpose, is_small=self.config.training == "small")
-        return with_fidelities(found, self.config, self.dataset.size("train")) if purpose == "proxy" else found
+        return schedule_of(self.config, purpose, self.dataset.size("train"))
 
     @property
     def audit_id(self) -> str:
@@ -97,10 +99,14 @@ class Audit:
             ConfigError: An estimator cannot be opened, or too few networks could be trained.
             TrainingError: ``TRN05``: a training could not be run.
         """
+        if left_out := self.dataset.left_out:
+            reporter.warn(left_out)
         log, contenders = AuditLog(store, self.audit_id), self._contenders()
-        setting = setting_of(self.config, self.space, self.dataset, self.schedule("proxy"))
+        setting = setting_of(self.config, self.space, self.dataset)
         population, at_once = self.config.population, max(_AT_ONCE, _AT_ONCE_PER_WORKER * workers)
         judged = [Judged(name, open_accuracy(name, setting), log, contenders, population) for name in self.estimators]
+        for mark in filter(None, (mark_of(one.estimator) for one in judged)):
+            reporter.warn(mark)
         work = [self._truth(log, contenders, executor, reporter, at_once)]
         work += [one.ask(executor, reporter, at_once) for one in judged]
         for part in work:
@@ -108,7 +114,7 @@ class Audit:
                 if is_over():
                     return None
         verdict = self._verdict(log, contenders, judged)
-        log.append(VERDICT, sha256_json(verdict)[:16], verdict)
+        log.keep_verdict(verdict)
         return verdict
 
     def _contenders(self) -> list[Contender]:
@@ -125,6 +131,7 @@ class Audit:
             schedule=self.schedule("final"),
             study_seed=derive_seed(self.config.seed, "audit"),
             repeat=repeat,
+            fingerprint=self.dataset.fingerprint,
         )
 
     def _truth(
@@ -164,17 +171,36 @@ class Audit:
             macs=[one.predicted_ms for one in contenders],
             params=[float(total_params(layers_of(one.architecture))) for one in contenders],
         )
+        said, partly = self._said(log, contenders, judged)
         about = {
             "audit_id": self.audit_id,
             "space": self.config.space,
+            "definition": definition_sha256(self.space.definition),
             "preset": self.config.preset,
             "fingerprint": self.dataset.fingerprint,
             "truth": self.schedule("final").fidelity,
         }
-        return {
-            **about,
-            **make_verdict(truth, [one.rows for one in judged], self.space.cardinalities, self.config.seed),
-        }
+        found = make_verdict(truth, said, self.space.cardinalities, self.config.seed)
+        return {**about, **found, "partly_judged": partly}
+
+    def _said(
+        self, log: AuditLog, contenders: Sequence[Contender], judged: Sequence[Judged]
+    ) -> tuple[list[EstimatorRows], list[str]]:
+        """Return what was said of all networks, by the estimators asked now and by those of earlier runs.
+
+        Returns:
+            The rows of each; names of those that have not seen the whole sample yet.
+        """
+        said, partly = list[EstimatorRows](), list[str]()
+        for subject in dict.fromkeys([*(one.subject for one in judged), *log.subjects()]):
+            found = rows_of(log, subject, len(contenders))
+            if found is None:
+                continue
+            if all(one.arch_id in found.rows for one in contenders):
+                said.append(found)
+            else:
+                partly.append(found.name)
+        return said, partly
 
 
 def _is_settled(row: dict[str, Any] | None) -> bool:

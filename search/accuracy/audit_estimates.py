@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,8 @@ from search.executors.executor import Executor
 
 _NETWORKS_OWN = ("TRN01", "TRN14")
 """Codes of failures that another try would repeat."""
+_WITHIN = re.compile(r"\|(\d+) in (\d+)s$")
+_OF_GENERATIONS = ("halving", "halving-async", "curves")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,6 @@ class Judged:
         within = f"|{len(self.contenders)} in {self.generation}s" if self.generation else ""
         return f"{self.name}|{self.source}{within}"
 
-    @property
-    def rows(self) -> EstimatorRows:
-        """What it has said."""
-        return EstimatorRows(self.name, self.source, self.log.last_tries(self.subject), self.generation)
-
     def keep(self, one: Contender, estimate: AccuracyEstimate | TrainingError) -> None:
         """Record what it says of a network."""
         if isinstance(estimate, TrainingError):
@@ -120,3 +118,21 @@ class Judged:
             known = self.log.rows(self.subject)
             told += [Told(one.number, one.arch_id, one.predicted_ms, known[one.arch_id].get("error")) for one in part]
             reporter.progress(f"estimating by {self.name}", start + len(part), len(self.contenders))
+
+
+def rows_of(log: AuditLog, subject: str, networks: int) -> EstimatorRows | None:
+    """Return what an estimator has said, or None where it decided within generations of another sample.
+
+    Args:
+        log: Of the audit.
+        subject: Its rows'.
+        networks: Size of the sample.
+    """
+    name, _, source = subject.partition("|")
+    within = _WITHIN.search(source)
+    if within is None:
+        # Rows of before judged what decides within generations by each network alone.
+        return None if name in _OF_GENERATIONS else EstimatorRows(name, source, log.last_tries(subject))
+    if int(within[1]) != networks:
+        return None
+    return EstimatorRows(name, source[: within.start()], log.last_tries(subject), int(within[2]))

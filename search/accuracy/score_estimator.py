@@ -40,6 +40,7 @@ class ScoreJob:
         dataset_folder: Where its files lie; None for the usual places.
         score: One of `search.accuracy.zero_cost.SCORES`.
         study_seed: The study's seed.
+        fingerprint: Of the data that are meant; "" takes what is there.
     """
 
     architecture_json: dict[str, Any]
@@ -47,6 +48,7 @@ class ScoreJob:
     dataset_folder: str | None
     score: str
     study_seed: int
+    fingerprint: str = ""
 
     @property
     def seed(self) -> int:
@@ -77,7 +79,7 @@ def run_score(job: ScoreJob) -> ScoreOutcome:
         DataError: The data set is not to be had.
     """
     architecture = Architecture.from_json(job.architecture_json)
-    dataset = cached_dataset(job.dataset_name, job.dataset_folder)
+    dataset = cached_dataset(job.dataset_name, job.dataset_folder, job.fingerprint)
     px = architecture.input_shape_chw[1]
     images, labels = tensors(dataset, "train", px, BATCH)
     started = time.process_time()
@@ -114,6 +116,7 @@ class ScoreEstimator:
         dataset_name: As `search.data.registry` knows it.
         dataset_folder: Where its files lie; None for the usual places.
         study_seed: The study's seed.
+        fingerprint: Of the data that are meant; "" takes what is there.
     """
 
     score: str
@@ -121,6 +124,7 @@ class ScoreEstimator:
     dataset_name: str
     dataset_folder: str | None
     study_seed: int
+    fingerprint: str = ""
 
     @property
     def name(self) -> str:
@@ -133,7 +137,8 @@ class ScoreEstimator:
         return f"rank of {REFERENCES} in {self.space.name} by {BATCH} images of {self.dataset_name}"
 
     def _job(self, architecture: Architecture) -> ScoreJob:
-        return ScoreJob(architecture.to_json(), self.dataset_name, self.dataset_folder, self.score, self.study_seed)
+        data = self.dataset_name, self.dataset_folder
+        return ScoreJob(architecture.to_json(), *data, self.score, self.study_seed, self.fingerprint)
 
     def jobs(self, architecture: Architecture) -> tuple[Job, ...]:
         """Return the one job that scores a network."""

@@ -64,6 +64,8 @@ def finish(request: FinishRequest, folder: Path, executor: Executor, reporter: R
         TrainingError: ``TRN05``: a training could not be run. ``TRN18``: no network could be trained.
         ExportError: A file of floats did not pass the gate.
     """
+    if left_out := request.dataset.left_out:
+        reporter.warn(left_out)
     files = {one.name: SeedFiles(folder / _WORK / request.key(one)) for one in request.networks}
     _train(request, files, executor, reporter)
     found = {one.name: _trainings(request, files[one.name]) for one in request.networks}

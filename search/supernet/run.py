@@ -142,6 +142,8 @@ def _serve(request: SupernetRequest, rank: int, meeting: str) -> None:
 
 def _train(request: SupernetRequest, group: Group, on_progress: Progress, warn: Warn) -> Checkpoint:
     dataset = open_dataset(request.dataset_name, Path(request.dataset_folder) if request.dataset_folder else None)
+    if dataset.left_out and group.rank == 0:
+        warn(dataset.left_out)
     description = Description(
         request.space.definition, dataset.name, dataset.fingerprint, request.schedule, request.seed, group.size
     )

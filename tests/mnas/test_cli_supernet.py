@@ -129,9 +129,28 @@ def test_every_setting_of_the_training_can_be_given(tmp_path, capsys):
         assert "CFG01" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["--data", "./pets"], "mobilenetv3/digits-3x3"),
+        (["--data", "./pets@32", "--space", "proxylessnas"], "proxylessnas/fashion-3x3"),
+        (["--data", "cifar100"], "mobilenetv3/cifar10-3x100"),
+        (["--data", "fashion-mnist"], "mobilenetv3/fashion"),
+        (["--data", "cifar10", "--space", "mnasnet"], "mnasnet/fashion-3x10"),
+    ],
+)
+def test_without_a_preset_the_space_fits_the_data(tmp_path, capsys, monkeypatch, words, name):
+    make_folder(tmp_path / "pets", count=2)
+    monkeypatch.chdir(tmp_path)
+    assert main(["supernet", "train", *words, "--plan"]) == 0
+    assert f"supernet of {name}" in capsys.readouterr().out
+
+
 def test_refusals_have_their_codes(tmp_path, capsys):
     cases = {
         "SPC12": ["train", "--space", "lightweight", *DIGITS],
+        "CFG06": ["train", *DIGITS, "--preset", "cifar10"],
+        "DAT04": ["train", "--data", "pets"],
         "CFG46": ["train", *DIGITS, "--resume", "name"],
         "CFG01": ["train", *DIGITS, "--rule", "greedy"],
         "CFG45": ["train", *DIGITS, "--amp"],

@@ -15,6 +15,7 @@ from mnas.counts import total_macs, total_params
 from mnas.layers import layers_of
 from mnas.segments import segments_of
 from search.study import open_store
+from search.study_audit import StudyAudit
 from search.study_curves import curves_beside
 from search.top import top_networks
 
@@ -167,7 +168,9 @@ def test_entries_that_are_missing_are_told_apart_from_zero(tmp_path):
 def test_hostile_texts_stay_text_and_nothing_comes_from_outside(study):
     def hostile(result):
         words = (HOSTILE,)
-        return replace(result, notices=words, audit_notes=words, versions={HOSTILE: HOSTILE}, status=HOSTILE)
+        return replace(
+            result, notices=words, audit=StudyAudit(None, words), versions={HOSTILE: HOSTILE}, status=HOSTILE
+        )
 
     html = page_of(study, hostile)
     assert "<img" not in html and html.count("</script>") == 2
@@ -181,7 +184,7 @@ def test_provenance_names_every_run(study):
     html = page_of(study)
     text = text_of(html.partition("<h2>Provenance")[2])
     result = study.result()
-    for words in (result.study_id, result.lut_ids[0], f"{result.study_id} / measured", "2026-01-01T02:00:00+00:00"):
+    for words in (result.study_id, result.lut_ids[0], f"{result.study_id}/measured@1", "2026-01-01T02:00:00+00:00"):
         assert words in text
     for member in result.members:
         assert member.arch_id[::-1][:12] in text, "the file that was measured"

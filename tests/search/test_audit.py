@@ -2,23 +2,29 @@
 
 import sqlite3
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mnas.cli.audit_table import audit_result
+from mnas.cli.study_view import study_document
 from mnas.config import make_config
 from mnas.errors import ConfigError
 from mnas.jsonio import canonical_json
 from mnas.spaces.presets import open_space
+from mnas.spaces.toml_file import definition_sha256
 from mnas.store import Store
 from search.accuracy.audit import Audit
-from search.accuracy.audit_log import AUDIT, TRUTH, VERDICT, AuditLog, latest_verdict
+from search.accuracy.audit_log import AUDIT, TRUTH, VERDICT, Audited, AuditLog, latest_verdict
 from search.accuracy.audit_notes import NO_AUDIT, ceiling_notes, notes_for_search
 from search.accuracy.audit_verdict import EstimatorRows, TruthRows, make_verdict
 from search.accuracy.jobs import TrainingOutcome, run_training
 from search.data.registry import open_dataset
 from search.executors.executor import InProcessExecutor, Job
+from search.preparation import require_same_data
+from search.result import load_result
+from search.study import open_store
 from search.testing import KeptReporter
 
 
@@ -45,7 +51,7 @@ class MadeUpTruth(InProcessExecutor):
 
 @pytest.fixture
 def store(tmp_path):
-    with Store(tmp_path / "store.sqlite3", (AUDIT,)) as opened:
+    with open_store(tmp_path) as opened:
         yield opened
 
 
@@ -292,14 +298,74 @@ def test_an_estimator_that_fails_on_every_network_is_told_of():
     assert figures["not_estimated"] == 1
 
 
-def test_the_newest_verdict_on_the_same_space_and_data_is_found(store, tmp_path):
+def asked(**changes):
+    """What a search in the audits' space, on their data and with their length of training asks for."""
+    one = audit()
+    definition, truth = definition_sha256(one.space.definition), one.schedule("final").fidelity
+    return replace(Audited("mobilenetv3", "digits", definition, one.dataset.fingerprint, truth), **changes)
+
+
+def test_the_newest_verdict_on_the_same_space_data_and_truth_is_found(store, tmp_path):
     verdict = audit().run(store, MadeUpTruth(), KeptReporter())
-    fingerprint = open_dataset("digits").fingerprint
-    assert latest_verdict(store, "mobilenetv3", "digits", fingerprint) == verdict
-    assert latest_verdict(store, "mobilenetv3", "fashion", fingerprint) is None
-    assert latest_verdict(store, "mobilenetv3", "digits", "other") is None
+    assert latest_verdict(store, asked()) == verdict
+    for other in (
+        {"definition": "0"},
+        {"fingerprint": "0"},
+        {"truth": audit(training="normal").schedule("final").fidelity},
+    ):
+        assert latest_verdict(store, asked(**other)) is None
     larger = audit(networks=12).run(store, MadeUpTruth(), KeptReporter())
-    assert latest_verdict(store, "mobilenetv3", "digits", fingerprint) == larger != verdict
+    assert latest_verdict(store, asked()) == larger != verdict
     with Store(tmp_path / "old.sqlite3") as old:
-        assert latest_verdict(old, "mobilenetv3", "digits", fingerprint) is None
+        assert latest_verdict(old, asked()) is None
     assert notes_for_search(None, "proxy", set()) == [NO_AUDIT]
+
+
+def test_an_audit_that_is_run_once_more_is_the_newest_again(store):
+    first, other = (audit(seed=seed).run(store, MadeUpTruth(), KeptReporter()) for seed in (0, 1))
+    assert latest_verdict(store, asked()) == other
+    assert audit().run(store, MadeUpTruth(), KeptReporter()) == first
+    assert latest_verdict(store, asked()) == first
+    for _ in range(2):
+        audit().run(store, MadeUpTruth(), KeptReporter())
+    assert len(AuditLog(store, audit().audit_id).rows(VERDICT)) == 2
+
+
+def test_a_space_is_known_by_its_definition_and_a_verdict_of_before_by_the_name_of_its_family():
+    verdict = {"space": "own.toml", "preset": "", "fingerprint": "data", "truth": "long", "definition": "d"}
+    own = Audited("own.toml", "", "d", "data", "long")
+    assert own.is_of(verdict) and replace(own, space="moved.toml").is_of(verdict)
+    assert not replace(own, definition="edited").is_of(verdict)
+    before = {name: value for name, value in verdict.items() if name != "definition"}
+    assert not own.is_of(before)
+    family = Audited("mnasnet", "fashion", "d", "data", "long")
+    assert family.is_of({**before, "space": "mnasnet", "preset": "fashion"})
+    assert not family.is_of({**before, "space": "mnasnet", "preset": "digits"})
+
+
+def test_estimators_of_several_runs_add_up_and_those_that_saw_fewer_networks_are_named(store):
+    def names(verdict):
+        return [one["name"] for one in verdict["estimators"]][2:]
+
+    audit(estimators=("zero-cost:params",)).run(store, MadeUpTruth(), KeptReporter())
+    both = audit(estimators=("zero-cost:macs",)).run(store, MadeUpTruth(), KeptReporter())
+    assert names(both) == ["zero-cost:macs", "zero-cost:params"] and both["partly_judged"] == []
+    notes = notes_for_search(both, "zero-cost:params", {one["source"] for one in both["estimators"]})
+    assert "zero-cost:params ranks at tau" in notes[-1]
+    grown = audit(networks=12, estimators=("zero-cost:macs",)).run(store, MadeUpTruth(), KeptReporter())
+    assert names(grown) == ["zero-cost:macs"] and grown["partly_judged"] == ["zero-cost:params"]
+    assert any("zero-cost:params" in note and "--estimator" in note for note in audit_result(grown).notes)
+
+
+def test_what_a_study_says_of_itself_holds_the_audit_of_its_own_training(make_study):
+    study, normal = make_study(), make_study(training="normal")
+    for context in (normal, study):
+        require_same_data(context)
+    verdict = audit().run(study.store, MadeUpTruth(), KeptReporter())
+    for context, expected in ((study, verdict), (normal, None)):
+        result = load_result(study.store, context.study_id)
+        document = study_document(result)
+        assert (
+            result.audit.verdict == result.front_json()["audit"]["verdict"] == document["audit"]["verdict"] == expected
+        )
+    assert document["audit"]["notes"] == [NO_AUDIT]
