@@ -55,6 +55,9 @@ def audit(
     proxy_fraction: ProxyFractionOption = None,
     proxy_resolution: ProxyResolutionOption = None,
     proxy_width: ProxyWidthOption = None,
+    population: Annotated[
+        int, typer.Option("--population", min=4, max=1000, help="Networks among which halving and curves decide.")
+    ] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sample and of all training.")] = 0,
     minutes: Annotated[
         float, typer.Option("--minutes", min=0, help="Stop after so many, go on the next time; 0: never.")
@@ -79,6 +82,7 @@ def audit(
     from search.study import open_store
 
     keys: dict[str, Any] = {"data": data, "data_dir": data_dir, "space": space, "preset": preset, "seed": seed}
+    keys["population"] = population
     keys |= {"accuracy_cmd": accuracy_cmd, "accuracy_timeout": accuracy_timeout} if accuracy_cmd else {}
     proxy = {
         "proxy_preset": proxy_preset,
