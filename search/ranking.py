@@ -14,7 +14,7 @@ from mnas.errors import StudyError, TrainingError
 from mnas.objectives import Objective
 from mnas.seeding import named_rng
 from mnas.space import Genome
-from search.accuracy.estimator import AccuracyEstimate
+from search.accuracy.estimator import SCORE, AccuracyEstimate
 from search.accuracy.generation import Contender, Told, run_generation
 from search.algorithms.algorithm import Algorithm, FloatArray, Learner
 from search.algorithms.feasible import FeasibleSearch
@@ -196,8 +196,9 @@ class Ranking:
             candidate = self._candidate(
                 asked,
                 error=estimate.error,
+                std=estimate.std,
                 loss=estimate.loss,
-                reward=reward,
+                reward=None if estimate.source.startswith(SCORE) else reward,
                 seed=estimate.seeds[0] if estimate.seeds else 0,
                 cost_s=estimate.cost_s,
                 accuracy_source=f"{estimate.source}:{estimate.fidelity}",
@@ -213,6 +214,7 @@ class Ranking:
         asked: _Asked,
         *,
         error: float | None = None,
+        std: float | None = None,
         loss: float | None = None,
         reward: float | None = None,
         seed: int = 0,
@@ -230,6 +232,7 @@ class Ranking:
             latency_source=_source_of(self._memo[asked.genome]),
             status="failed" if reason else "done",
             error=error,
+            std=std,
             loss=loss,
             accuracy_source=accuracy_source,
             reward=reward,

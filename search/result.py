@@ -92,7 +92,7 @@ class FrontMember:
             "predicted_ms": self.candidate.predicted_ms,
             "measured_ms": self.measured_ms,
             "interval_ms": list(self.interval_ms) if self.interval_ms else None,
-            "rank_val_error": self.candidate.error,
+            "rank_val_error": None if self.candidate.score else self.candidate.error,
             "val_error": self.val_error,
             "test_error": self.test_error,
             "accuracy_source": f"mean of {len(self.val_errors)} seeds, final schedule",

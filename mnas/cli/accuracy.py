@@ -55,6 +55,9 @@ def audit(
     proxy_fraction: ProxyFractionOption = None,
     proxy_resolution: ProxyResolutionOption = None,
     proxy_width: ProxyWidthOption = None,
+    population: Annotated[
+        int, typer.Option("--population", min=4, max=1000, help="Networks among which halving and curves decide.")
+    ] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sample and of all training.")] = 0,
     minutes: Annotated[
         float, typer.Option("--minutes", min=0, help="Stop after so many, go on the next time; 0: never.")
@@ -71,6 +74,7 @@ def audit(
     The same command goes on where it was; more networks, seeds or estimators add to what is there.
     """
     from devices.long_work import long_work
+    from mnas.cli.audit_table import audit_result
     from mnas.config import make_config
     from search.accuracy.audit import DEFAULT_ESTIMATORS, Audit
     from search.executors.processes import ProcessExecutor
@@ -78,6 +82,7 @@ def audit(
     from search.study import open_store
 
     keys: dict[str, Any] = {"data": data, "data_dir": data_dir, "space": space, "preset": preset, "seed": seed}
+    keys["population"] = population
     keys |= {"accuracy_cmd": accuracy_cmd, "accuracy_timeout": accuracy_timeout} if accuracy_cmd else {}
     proxy = {
         "proxy_preset": proxy_preset,
@@ -100,7 +105,7 @@ def audit(
     workers = workers or os.cpu_count() or 1
     with long_work("mnas accuracy audit"), ProcessExecutor(workers) as executor, open_store(folder) as store:
         reporter.line(f"{found.audit_id} in {folder}; if interrupted, the same command goes on")
-        verdict = found.run(store, executor, reporter, lambda: time.monotonic() > end)
+        verdict = found.run(store, executor, reporter, lambda: time.monotonic() > end, workers)
     if verdict is None:
         say("time is over and what was done is kept: the same command goes on", quiet=quiet)
         raise typer.Exit(5)
@@ -138,33 +143,3 @@ def _plan(asked: StudyConfig, networks: int, seeds: int, names: tuple[str, ...])
         "estimators": ", ".join(names),
     }
     return Result(("what", "value"), [[name, value] for name, value in counts.items()], {"audit": counts}, "plan")
-
-
-def audit_result(verdict: dict[str, Any]) -> Result:
-    """Return an audit as rows, the best estimator first."""
-    from search.accuracy.audit_notes import ceiling_notes, estimator_note
-
-    judged = [one for one in verdict["estimators"] if not one.get("failure")]
-    judged.sort(key=lambda one: -one["tau"]["value"])
-    columns = ("estimator", "tau", "low", "high", "Spearman", "beyond MACs", "low ", "high ", "cost s")
-    rows = [
-        [
-            one["name"],
-            *(round(one["tau"][part], 3) for part in ("value", "low", "high")),
-            round(one["spearman"]["value"], 3),
-            *_rounded(one.get("beyond_macs")),
-            round(one["cost_s"], 3),
-        ]
-        for one in judged
-    ]
-    notes = [*ceiling_notes(verdict)]
-    notes += [estimator_note(verdict, one) for one in verdict["estimators"] if one["name"] not in ("macs", "params")]
-    if partly := verdict.get("partly_judged"):
-        notes.append(
-            f"judged on fewer networks so far, and so left out: {', '.join(partly)}; --estimator goes on with one"
-        )
-    return Result(columns, rows, {"audit": verdict}, verdict["audit_id"], notes)
-
-
-def _rounded(value: dict[str, float] | None) -> list[float | None]:
-    return [None if value is None else round(value[part], 3) for part in ("value", "low", "high")]

@@ -113,7 +113,7 @@ def _network(
     predicted: Sequence[tuple[float, float, float] | None],
 ) -> dict[str, Any]:
     known: dict[str, float | None] = {one.key: one.value for one in candidate.values}
-    known |= {"latency": candidate.latency_ms, "accuracy": _accuracy(candidate.error)}
+    known |= {"latency": candidate.latency_ms, "accuracy": None if candidate.score else _accuracy(candidate.error)}
     known |= {f"latency@{n}": one[0] for n, one in enumerate(predicted, 1) if one and f"latency@{n}" not in known}
     if parts:
         known |= {"macs": parts.macs, "params": parts.params}

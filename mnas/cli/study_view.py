@@ -116,9 +116,17 @@ def notes_of(result: StudyResult) -> list[str]:
 
 def candidates_result(result: StudyResult) -> Result:
     """Return every candidate in ask order, with the reasons of those that failed."""
-    columns = ("number", "network", "generation", "predicted ms", "rank-val error", "reward", "status", "reason")
+    score = next((one.score for one in result.candidates if one.score), "")
+    spread = ("std",) if any(one.std is not None for one in result.candidates) else ()
+    ranked = (f"rank by {score}",) if score else ("rank-val error", *spread, "reward")
+    columns = ("number", "network", "generation", "predicted ms", *ranked, "status", "reason")
     rows = [
-        [c.number, c.arch_id[:12], c.generation, c.predicted_ms, c.error, c.reward, c.status, c.reason]
+        [
+            *(c.number, c.arch_id[:12], c.generation, c.predicted_ms, c.error),
+            *([c.std] if spread and not score else []),
+            *([] if score else [c.reward]),
+            *(c.status, c.reason),
+        ]
         for c in result.candidates
     ]
     notes = [*table_notes(result), *result.audit.notes, *result.notices]

@@ -32,7 +32,11 @@ AUDIT = Component(
 )
 
 TRUTH, VERDICT = "truth", "verdict"
-"""Subjects: trainings, keyed ``arch_id/repeat``; verdicts, keyed ``hash/number``. All others are estimators."""
+"""Subjects: trainings, keyed ``arch_id/repeat``; verdicts, keyed ``hash/number``."""
+_TRY = "#"
+"""Behind a key and before the number of its try, from the second on."""
+EVENT = "event:"
+"""What subjects begin with that are events of an estimator. All others are estimators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,18 @@ class AuditLog:
             (self.audit_id, subject, key, utc_now(), canonical_json(payload)),
         )
 
+    def append_try(self, subject: str, key: str, payload: dict[str, Any]) -> None:
+        """Keep what came of a try at once; those before it stay."""
+        (row,) = self._store.query(
+            "SELECT count(*) AS tries FROM audit_row WHERE audit_id = ? AND subject = ? AND (key = ? OR key GLOB ?)",
+            (self.audit_id, subject, key, f"{key}{_TRY}*"),
+        )
+        self.append(subject, f"{key}{_TRY}{row['tries'] + 1}" if row["tries"] else key, payload)
+
+    def last_tries(self, subject: str) -> dict[str, dict[str, Any]]:
+        """Return key -> payload of the last try of each key of a subject."""
+        return {key.partition(_TRY)[0]: payload for key, payload in self.rows(subject).items()}
+
     def rows(self, subject: str) -> dict[str, dict[str, Any]]:
         """Return key -> payload of all rows of a subject, oldest first."""
         found = self._store.query(
@@ -93,9 +109,9 @@ class AuditLog:
     def subjects(self) -> list[str]:
         """Return who has said anything of this audit's networks: every estimator so far, oldest first."""
         found = self._store.query(
-            "SELECT subject FROM audit_row WHERE audit_id = ? AND subject NOT IN (?, ?) GROUP BY subject "
-            "ORDER BY min(sequence)",
-            (self.audit_id, TRUTH, VERDICT),
+            "SELECT subject FROM audit_row WHERE audit_id = ? AND subject NOT IN (?, ?) AND subject NOT GLOB ? "
+            "GROUP BY subject ORDER BY min(sequence)",
+            (self.audit_id, TRUTH, VERDICT, f"{EVENT}*"),
         )
         return [row["subject"] for row in found]
 

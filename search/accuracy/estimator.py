@@ -9,6 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 from mnas.architecture import Architecture
 from search.executors.executor import Executor, Job, Outcome
 
+SCORE = "score:"
+"""What the source of an estimate begins with that is the rank by a score, and an error of nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class AccuracyEstimate:

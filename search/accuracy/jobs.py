@@ -21,7 +21,7 @@ from search.training.curve import CurveRecorder
 from search.training.reduction import reduced
 from search.training.schedule import TrainingSchedule
 from search.training.teacher import cached_teacher
-from search.training.trainer import Evaluation, TrainedNetwork, evaluate, train_network
+from search.training.trainer import EVAL_BATCH, Evaluation, TrainedNetwork, evaluate, train_network
 from search.training.weights_file import load_weights, save_weights
 
 
@@ -104,6 +104,11 @@ class TrainingOutcome:
         """Return whether there is a result."""
         return not self.error_message
 
+    @property
+    def is_settled(self) -> bool:
+        """Return whether another try would come to the same: it would not where memory was short or a process died."""
+        return self.is_ok or self.diverged
+
 
 @lru_cache(maxsize=2)
 def cached_dataset(name: str, folder: str | None, fingerprint: str = "") -> Dataset:
@@ -163,7 +168,7 @@ def watched_training(job: TrainingJob, is_over: IsOver | None = None) -> Trainin
         cost_s=time.process_time() - started,
         seed=job.seed,
         curve=curve,
-        note=_memory_note(job, trained.batch_parts),
+        note=_memory_note(job, trained),
     )
 
 
@@ -192,12 +197,13 @@ def _trained(
     return found, trained, [*recorder.found, end] if job.curve_points else []
 
 
-def _memory_note(job: TrainingJob, parts: int) -> str:
+def _memory_note(job: TrainingJob, trained: TrainedNetwork) -> str:
     """Return what is told of a training whose batches had to be parted."""
-    size = job.schedule.batch_size
-    return (
-        f"memory was too small for batches of {size}: they were computed {size // parts} at a time" if parts > 1 else ""
-    )
+    size, parts, norm_batch = job.schedule.batch_size, trained.batch_parts, trained.norm_batch
+    said = [f"batches of {size}: they were computed {size // parts} at a time"] if parts > 1 else []
+    if 0 < norm_batch < EVAL_BATCH:
+        said.append(f"batches of {EVAL_BATCH}: batch norms were estimated on {norm_batch} at a time")
+    return f"memory was too small for {', and for '.join(said)}" if said else ""
 
 
 def require_training(outcome: Outcome) -> None:
@@ -215,7 +221,7 @@ def require_training(outcome: Outcome) -> None:
             "a training could not be run",
             value=outcome.error_message,
             why="that is no fault of the network, so nothing is recorded against it",
-            fix="mend what the message says and go on with --resume",
+            fix="mend what the message says and give the same command again, a search with --resume",
         )
 
 

@@ -52,6 +52,8 @@ class Finished:
 def finish(request: FinishRequest, folder: Path, executor: Executor, reporter: Reporter) -> list[Finished]:
     """Train what is not trained yet, and write the folders, smallest network first; one that fails is left out.
 
+    What failed before is tried again, unless its loss diverged.
+
     Args:
         request: What is asked for.
         folder: Of all trained networks; what was interrupted in it is gone on with.
@@ -106,7 +108,7 @@ def _train(request: FinishRequest, files: dict[str, SeedFiles], executor: Execut
     for repeat in range(request.seeds):
         for one in ordered:
             seeds = files[one.name]
-            if seeds.outcome(repeat) is None:
+            if not seeds.is_settled(repeat):
                 todo.append((seeds, repeat, request.job(one, repeat, seeds.weights(repeat))))
     done = 0
 

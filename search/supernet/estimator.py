@@ -21,11 +21,13 @@ from mnas.space import SearchSpace
 from mnas.spaces.staged import StagedSpace
 from search.accuracy.estimator import AccuracyEstimate
 from search.accuracy.setting import AccuracySetting
-from search.data.dataset import Dataset, tensors
+from search.data.batches import SplitImages
+from search.data.dataset import Dataset
 from search.data.registry import open_dataset
 from search.executors.executor import Job, Outcome
 from search.supernet.checkpoint import checkpoint_path, read_checkpoint
 from search.supernet.network import CALIBRATION_BATCH, Supernet
+from search.training.memory import memory_told
 from search.training.trainer import estimate_batch_norms, evaluate, reproducible
 
 EVAL_IMAGES = 5000
@@ -72,6 +74,7 @@ class InheritanceOutcome:
         images: Images evaluated.
         cost_s: CPU seconds.
         error_message: Why there is no result; empty after success.
+        diverged: Whether the loss is infinite or NaN: the weights' own fault.
     """
 
     error: float = 1.0
@@ -79,6 +82,7 @@ class InheritanceOutcome:
     images: int = 0
     cost_s: float = 0.0
     error_message: str = ""
+    diverged: bool = False
 
 
 @lru_cache(maxsize=2)
@@ -115,7 +119,7 @@ def _other_data(seen: str, trained: str) -> SupernetError:
 
 
 def run_inheritance(job: InheritanceJob) -> InheritanceOutcome:
-    """Evaluate a network with inherited weights; where its loss is no number the outcome says so.
+    """Evaluate a network with inherited weights; where its loss is no number, or memory too small, the outcome says so.
 
     Raises:
         SpaceError: ``SPC03``: the network is none of the supernet's space.
@@ -127,16 +131,17 @@ def run_inheritance(job: InheritanceJob) -> InheritanceOutcome:
     architecture = Architecture.from_json(job.architecture_json)
     supernet.space.encode(architecture)
     px = architecture.input_shape_chw[1]
-    images, _ = tensors(dataset, "train", px, job.calibration_images)
-    tensors(dataset, job.split, px, job.eval_images)
+    images = SplitImages(dataset, "train", px, job.calibration_images)
+    SplitImages(dataset, job.split, px, job.eval_images)  # made ready, where they fit into memory, before time counts
     started = time.process_time()
-    module = supernet.extract(architecture)
-    with reproducible():
-        estimate_batch_norms(module, images)
-        try:
+    try:
+        with reproducible(), memory_told(f"inherited weights at {px} px"):
+            module = supernet.extract(architecture)
+            estimate_batch_norms(module, images.slices)
             found = evaluate(folded(module), dataset, job.split, px, job.eval_images)
-        except TrainingError as error:
-            return InheritanceOutcome(cost_s=time.process_time() - started, error_message=str(error))
+    except TrainingError as error:
+        spent = time.process_time() - started
+        return InheritanceOutcome(cost_s=spent, error_message=str(error), diverged=error.code == "TRN01")
     return InheritanceOutcome(found.error, found.loss, found.images, time.process_time() - started)
 
 
@@ -222,7 +227,7 @@ class SupernetEstimator:
         (outcome,) = outcomes
         found = outcome.value
         if not isinstance(found, InheritanceOutcome) or found.error_message:
-            is_own = isinstance(found, InheritanceOutcome)
+            is_own = isinstance(found, InheritanceOutcome) and found.diverged
             raise TrainingError(
                 "TRN01" if is_own else "TRN03",
                 "the network could not be evaluated with inherited weights",

@@ -85,6 +85,20 @@ def test_a_killed_training_goes_on_to_the_same_result(networks, tmp_path, capsys
     assert not list((tmp_path / "cut").rglob("*.part"))
 
 
+@pytest.mark.slow
+def test_the_same_command_tries_what_failed_again_unless_it_diverged(networks, tmp_path, capsys):
+    words = [networks / "0-x", *QUICK, "--seeds", "2", "--out", tmp_path / "out"]
+    _, whole = run(capsys, *words)
+    figures = next((tmp_path / "out").rglob("seed-0.json"))
+    figures.write_text(json.dumps({"error_message": "its process died twice", "seed": 1}))
+    figures.with_suffix(".pt").unlink()
+    _, again = run(capsys, *words)
+    assert again["networks"][0]["errors"] == whole["networks"][0]["errors"]
+    figures.write_text(json.dumps({"error_message": "TRN01: the loss is NaN", "seed": 1, "diverged": True}))
+    _, left = run(capsys, *words)
+    assert list(left["networks"][0]["errors"]) == ["1"] and "TRN01" in left["networks"][0]["failures"][0]
+
+
 @pytest.mark.parametrize("name", ["pets", "digits"])
 def test_a_folder_of_images_is_trained_on_whatever_its_name(tmp_path, capsys, monkeypatch, name):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

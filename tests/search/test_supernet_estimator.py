@@ -22,6 +22,7 @@ from search.data.dataset import tensors
 from search.data.registry import open_dataset
 from search.executors.executor import InProcessExecutor
 from search.resolve import resolve
+from search.supernet import estimator as estimator_module
 from search.supernet.checkpoint import read_checkpoint
 from search.supernet.estimator import folded, open_supernet_estimator, run_inheritance
 from search.supernet.run import SupernetRequest, train_supernet
@@ -171,6 +172,15 @@ def test_weights_that_are_no_numbers_are_a_failed_candidate(trained, tmp_path):
     estimator = open_supernet_estimator(tmp_path, SETTING)
     with pytest.raises(TrainingError, match="TRN01"):
         estimate_one(estimator, networks()[0], InProcessExecutor())
+
+
+def test_memory_that_is_too_small_is_a_failed_candidate(trained, monkeypatch):
+    def hungry(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(estimator_module, "estimate_batch_norms", hungry)
+    with pytest.raises(TrainingError, match=r"TRN03.*TRN10"):
+        estimate_one(open_supernet_estimator(trained, SETTING), networks()[0], InProcessExecutor())
 
 
 def test_a_checkpoint_is_read_as_it_was_written_and_its_hash_is_of_the_weights(trained, tmp_path):
