@@ -15,6 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
 
 class Format(StrEnum):
     """Formats of a result."""
@@ -101,6 +103,11 @@ def _csv(result: Result) -> str:
     return buffer.getvalue()
 
 
+def _shown(text: str) -> str:
+    """Return a text in which nothing steers a terminal: control characters but tab and newline become U+FFFD."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def _table(result: Result) -> str:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -109,18 +116,19 @@ def _table(result: Result) -> str:
 
     width = None if sys.stdout.isatty() else 200
     console = Console(file=io.StringIO(), width=width, force_terminal=sys.stdout.isatty(), color_system=None)
-    table = Table(title=result.title or None, title_justify="left", box=SIMPLE_HEAD)
+    # Texts, since rich reads a plain string as its markup, and names come from phones and files.
+    table = Table(title=Text(_shown(result.title), justify="left") if result.title else None, box=SIMPLE_HEAD)
     numeric = [
         bool(result.rows) and all(_is_number(row[i]) or row[i] is None for row in result.rows)
         for i in range(len(result.columns))
     ]
     for name, is_numeric in zip(result.columns, numeric, strict=True):
-        table.add_column(name, justify="right" if is_numeric else "left", overflow="fold")
+        table.add_column(Text(_shown(name)), justify="right" if is_numeric else "left", overflow="fold")
     for row in result.rows:
-        table.add_row(*(Text(_text(cell)) for cell in row))
+        table.add_row(*(Text(_shown(_text(cell))) for cell in row))
     console.print(table)
     for note in result.notes:
-        console.print(Text(note))
+        console.print(Text(_shown(note)))
     text = console.file.getvalue() if isinstance(console.file, io.StringIO) else ""
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 

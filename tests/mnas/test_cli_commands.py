@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 
 import pytest
 from hypothesis import given
@@ -203,6 +204,22 @@ def test_any_cell_survives_the_formats_for_programs(rows):
     if not any(set(text) & set("\r\n\0") for row in texts for text in row):
         assert list(csv.reader(io.StringIO(render(result, Format.csv), newline=""))) == [["a", "b"], *texts]
     assert render(result, Format.table)
+
+
+hostile = st.sampled_from(("Pixel [/b]", "[bold]x", "[link=a]", ":smile:", "a\x1b[2J\x07b", "\x9b31m"))
+names = st.one_of(hostile, st.text())
+
+
+@given(title=names, head=names, cell=names, note=names)
+def test_no_name_is_markup_of_a_table_or_steers_the_terminal(title, head, cell, note):
+    result = Result((head, "b"), [[cell, 1]], title=title, notes=[note])
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", render(result, Format.table))
+
+
+@pytest.mark.parametrize("name", ["Pixel [/b]", "[red]phone[/red]", "[link=https://x]", ":smile:", "a\\[b]"])
+def test_names_with_brackets_are_shown_as_they_are(name):
+    title, _, head, _, row, *_ = render(Result((name,), [[name]], title=name), Format.table).splitlines()
+    assert [text.strip() for text in (title, head, row)] == [name] * 3
 
 
 def test_markdown_escapes_what_would_end_a_cell():
