@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,7 @@ from PIL import Image as Pictures
 
 from mnas.errors import DataError
 from mnas.export.parity import Image
+from mnas.limits import MOST_PIXELS
 from mnas.preprocessing import Preprocessing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
@@ -25,6 +28,7 @@ HELD_OUT = 4
 """One image of so many is kept to compare on."""
 LEAST_TO_HOLD_OUT = 16
 """Of fewer images all calibrate, and networks are compared on the same ones."""
+_MOST_CHANNELS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,9 +161,25 @@ def _prepared(path: Path, values: npt.NDArray[Any], preprocessing: Preprocessing
 
 def _array(path: Path) -> npt.NDArray[Any]:
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise _unreadable(path, str(path), str(error)) from error
+        with path.open("rb") as file:
+            _require_holdable(file)
+            file.seek(0)
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    except Exception as error:  # A header is a Python literal, and damaged ones raise whatever its parser does.
+        raise _unreadable(path, str(path), f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def _require_holdable(file: BinaryIO) -> None:
+    """Check that a file holds all that its header says, before memory is asked for."""
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("only version 1.0 of the format is read, which numpy writes for all arrays of numbers")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    numbers = math.prod(shape)
+    if min(shape, default=0) < 0 or numbers > MOST_PIXELS * _MOST_CHANNELS:
+        raise ValueError(f"an array of shape {shape} is no image, or one of more than {MOST_PIXELS:,} pixels")
+    there = os.fstat(file.fileno()).st_size - file.tell()
+    if numbers * dtype.itemsize > there:
+        raise ValueError(f"its header says {numbers * dtype.itemsize:,} bytes of data, and {there:,} are there")
 
 
 def _picture(path: Path, channels: int) -> npt.NDArray[np.uint8]:

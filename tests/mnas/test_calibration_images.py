@@ -1,6 +1,7 @@
 """A folder of calibration images: read as the card says, or refused with the file and the reason."""
 
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -156,6 +157,45 @@ def test_arrays_of_another_kind_are_refused(tmp_path, values):
 def test_an_array_of_objects_runs_no_code(tmp_path):
     np.save(fill(tmp_path) / "odd.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match=r"DAT12.*odd\.npy"):
+        read_calibration_images(tmp_path, GREY)
+
+
+def npy_bytes(descr="|u1", shape="(12, 12)", data=bytes(144)):
+    header = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+
+
+def test_arrays_are_read_that_numpy_did_not_write(tmp_path):
+    (fill(tmp_path) / "0.npy").write_bytes(npy_bytes(data=bytes(range(144))))
+    found = read_calibration_images(tmp_path, GREY)
+    np.testing.assert_allclose(found[0, 0].ravel() * 0.2 + 0.3, np.arange(144) / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"PK\x03\x04" + bytes(60), "magic string is not correct"),
+        (npy_bytes(shape="(1000000, 1000000)"), "more than 64,000,000 pixels"),
+        (npy_bytes("<f8", "(1, 1000, 1000)"), "8,000,000 bytes of data, and 144 are there"),
+        (npy_bytes(shape="(-12, -12)"), "is no image"),
+        (npy_bytes(shape="(9223372036854775808, 2)"), "is no image"),
+        (npy_bytes(shape="(" * 4000 + "1" + ")" * 4000), "ValueError"),
+        (npy_bytes("|S0", "(100000000,)"), "pixels must be uint8"),
+        (npy_bytes()[:6] + b"\x02" + npy_bytes()[7:], r"only version 1\.0"),
+    ],
+    ids=["zip", "a million megapixels", "more than there is", "negative", "overflow", "nested", "nothing", "version"],
+)
+def test_arrays_that_lie_are_refused_before_memory_is_asked_for(tmp_path, content, why):
+    (fill(tmp_path) / "odd.npy").write_bytes(content)
+    with pytest.raises(DataError, match=rf"DAT12.*odd\.npy.*{why}"):
+        read_calibration_images(tmp_path, GREY)
+
+
+def test_an_array_with_a_hole_is_not_read_whole(tmp_path):
+    with (fill(tmp_path) / "odd.npy").open("wb") as file:
+        file.write(npy_bytes(shape="(100000, 100000)", data=b""))
+        file.truncate(file.tell() + 10**10)
+    with pytest.raises(DataError, match=r"DAT12.*odd\.npy.*more than 64,000,000 pixels"):
         read_calibration_images(tmp_path, GREY)
 
 
