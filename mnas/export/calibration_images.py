@@ -29,6 +29,8 @@ HELD_OUT = 4
 LEAST_TO_HOLD_OUT = 16
 """Of fewer images all calibrate, and networks are compared on the same ones."""
 _MOST_CHANNELS = 3
+_FORMATS = ("PNG", "JPEG")
+"""By content; among PIL's others are some that run programs, as that of PostScript does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,14 +186,16 @@ def _require_holdable(file: BinaryIO) -> None:
 
 def _picture(path: Path, channels: int) -> npt.NDArray[np.uint8]:
     try:
-        with Pictures.open(path) as picture:
+        with Pictures.open(path, formats=_FORMATS) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise ValueError(f"{picture.width} x {picture.height} pixels are more than {MOST_PIXELS:,}")
             if picture.mode.startswith("I"):
                 # 16 bits a pixel: a plain conversion would cut off at 255.
                 shade = (np.asarray(picture, np.float64) / 257).round().clip(0, 255).astype(np.uint8)
                 return np.repeat(shade[:, :, None], channels, axis=2)
             return np.asarray(picture.convert("L" if channels == 1 else "RGB"), np.uint8)
-    except (OSError, SyntaxError, ValueError, Pictures.DecompressionBombError) as error:
-        raise _unreadable(path, str(path), str(error)) from error
+    except Exception as error:  # A decoder raises whatever it stumbles over in a damaged file.
+        raise _unreadable(path, str(path), f"{type(error).__name__}: {error}"[:200]) from error
 
 
 def _unreadable(path: Path, value: object, why: str) -> DataError:

@@ -1,11 +1,13 @@
 """A folder of calibration images: read as the card says, or refused with the file and the reason."""
 
+import io
 import os
 import struct
 
 import numpy as np
 import pytest
 import torch
+from fuzzing import fuzzed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -38,6 +40,21 @@ def fill(folder, channels=1, count=LEAST_IMAGES, suffix=".png", px=12):
         else:
             Image.fromarray(image).save(path)
     return folder
+
+
+def npy_bytes(descr="|u1", shape="(12, 12)", data=bytes(144)):
+    header = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+
+
+def whole_file(suffix):
+    """The bytes of an image file."""
+    buffer = io.BytesIO()
+    if suffix == ".npy":
+        np.save(buffer, pixels(1, 1))
+    else:
+        Image.fromarray(pixels(1, 1)).save(buffer, format={".png": "PNG", ".jpg": "JPEG"}[suffix])
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".npy"])
@@ -118,22 +135,58 @@ def test_what_is_called_an_image_and_is_no_file_is_told(tmp_path):
         read_calibration_images(tmp_path, GREY)
 
 
+@pytest.fixture(scope="module")
+def hostile_folder(tmp_path_factory):
+    return fill(tmp_path_factory.mktemp("hostile"), count=LEAST_IMAGES - 1)
+
+
 @settings(max_examples=40)
-@given(data=st.binary(max_size=300), suffix=st.sampled_from((".png", ".jpg", ".npy")), cut=st.integers(0, 400))
-def test_damaged_files_are_refused_by_name(tmp_path_factory, data, suffix, cut):
-    folder = fill(tmp_path_factory.mktemp("damaged"))
-    whole = folder / f"whole{suffix}"
-    if suffix == ".npy":
-        np.save(whole, pixels(1, 1))
-    else:
-        Image.fromarray(pixels(1, 1)).save(whole)
-    damaged = whole.read_bytes()[:cut][: whole.stat().st_size // 2]
-    whole.unlink()
-    (folder / f"000{suffix}").write_bytes(damaged or data)
-    if suffix != ".png":
-        (folder / "000.png").unlink()
-    with pytest.raises(DataError, match=rf"DAT12.*000\{suffix}"):
-        read_calibration_images(folder, GREY)
+@given(suffix=st.sampled_from((".png", ".jpg", ".npy")), data=st.data())
+def test_half_a_file_is_refused_by_name(hostile_folder, suffix, data):
+    whole, path = whole_file(suffix), hostile_folder / f"odd{suffix}"
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole) // 2))])
+    with pytest.raises(DataError, match=rf"DAT12.*odd\{suffix}"):
+        read_calibration_images(hostile_folder, GREY)
+    path.unlink()
+
+
+@fuzzed
+@given(
+    suffix=st.sampled_from((".png", ".jpg", ".npy")),
+    start=st.integers(0, 300),
+    length=st.integers(0, 300),
+    data=st.binary(max_size=300),
+    is_cut=st.booleans(),
+)
+def test_a_damaged_file_is_an_image_or_refused_by_name(hostile_folder, suffix, start, length, data, is_cut):
+    whole = whole_file(suffix)
+    path = hostile_folder / f"odd{suffix}"
+    path.write_bytes(whole[:start] + data + (b"" if is_cut else whole[start + length :]))
+    try:
+        found = read_calibration_images(hostile_folder, GREY)
+        assert found.shape == (LEAST_IMAGES, 1, 12, 12) and np.isfinite(found).all()
+    except DataError as error:
+        assert error.code == "DAT12" and path.name in str(error)
+    finally:
+        path.unlink()
+
+
+@fuzzed
+@given(
+    descr=st.sampled_from(("|u1", "<f4", ">f8", "<f2", "|O", "|V0", "<U1", "|b1", "<c8", "<M8[s]")),
+    shape=st.lists(st.integers(-2, 2**70), max_size=6).map(tuple) | st.sampled_from([(12, 12), (1, 12, 12), (0,), ()]),
+    size=st.integers(0, 600),
+)
+def test_no_header_of_an_array_crashes(hostile_folder, descr, shape, size):
+    path = hostile_folder / "odd.npy"
+    path.write_bytes(npy_bytes(descr, shape, bytes(size)))
+    try:
+        found = read_calibration_images(hostile_folder, GREY)
+        assert found.shape == (LEAST_IMAGES, 1, 12, 12) and np.isfinite(found).all()
+    except DataError as error:
+        assert error.code == "DAT12"
+    finally:
+        path.unlink()
 
 
 @pytest.mark.parametrize(
@@ -160,9 +213,26 @@ def test_an_array_of_objects_runs_no_code(tmp_path):
         read_calibration_images(tmp_path, GREY)
 
 
-def npy_bytes(descr="|u1", shape="(12, 12)", data=bytes(144)):
-    header = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+def test_a_picture_runs_no_program(tmp_path, monkeypatch):
+    tools, folder, ran = tmp_path / "tools", fill(tmp_path / "images"), tmp_path / "ran"
+    tools.mkdir()
+    (tools / "gs").write_text(f"#!/bin/sh\necho ran >> {ran}\nexit 1\n")
+    (tools / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", "gs")
+    Image.new("RGB", (12, 12)).save(folder / "odd.png", format="EPS")
+    with pytest.raises(DataError, match=r"DAT12.*odd\.png.*cannot identify"):
+        read_calibration_images(folder, GREY)
+    assert not ran.exists()
+    with Image.open(folder / "odd.png") as picture, pytest.raises(Exception):  # noqa: B017
+        picture.load()
+    assert ran.exists()  # the trap is one
+
+
+def test_a_bomb_of_pixels_is_not_decoded(tmp_path):
+    Image.new("1", (8001, 8000)).save(fill(tmp_path) / "odd.png")
+    with pytest.raises(DataError, match=r"DAT12.*odd\.png.*8001 x 8000 pixels are more than 64,000,000"):
+        read_calibration_images(tmp_path, GREY)
 
 
 def test_arrays_are_read_that_numpy_did_not_write(tmp_path):
