@@ -92,10 +92,10 @@ def _plain(name: str) -> str:
 def read_calibration_images(folder: Path, preprocessing: Preprocessing, limit: int = DEFAULT_IMAGES) -> Image:
     """Return a folder's images, ready for the network, float32 ``(n, C, H, W)``.
 
-    Folders inside it are searched too, but not those that links lead to; a link to an image is that image. Of more
-    images than ``limit`` those are taken that lie evenly spread in the order of their names, so that each class folder
-    is heard. An NPY file holds one image: uint8 pixels, ``(H, W)`` or ``(H, W, C)``, or what the network takes, float
-    ``(C, H, W)``.
+    Folders inside it are searched too, but not those that links lead to; a link to an image in the folder is that
+    image. Of more images than ``limit`` those are taken that lie evenly spread in the order of their names, so that
+    each class folder is heard. An NPY file holds one image: uint8 pixels, ``(H, W)`` or ``(H, W, C)``, or what the
+    network takes, float ``(C, H, W)``.
 
     Args:
         folder: With at least `LEAST_IMAGES` images.
@@ -103,8 +103,8 @@ def read_calibration_images(folder: Path, preprocessing: Preprocessing, limit: i
         limit: At most so many are read.
 
     Raises:
-        DataError: ``DAT11``: no such folder, or no images in it. ``DAT12``: a file cannot be read as an image of this
-            network. ``DAT13``: too few images.
+        DataError: ``DAT08``: a link leads out of the folder. ``DAT11``: no such folder, or no images in it. ``DAT12``:
+            a file cannot be read as an image of this network. ``DAT13``: too few images.
     """
     return np.concatenate([_read(path, preprocessing) for path in _chosen_paths(folder, limit)])
 
@@ -128,6 +128,7 @@ def _image_paths(folder: Path) -> list[Path]:
     lost = next((path for path in named if not path.is_file()), None)
     if lost is not None:
         raise _unreadable(lost, str(lost), "it is a link to nothing" if lost.is_symlink() else "it is no file")
+    _require_inside(folder, named)
     if not named:
         raise DataError(
             "DAT11",
@@ -137,6 +138,20 @@ def _image_paths(folder: Path) -> list[Path]:
             fix="name a folder of images of the kind that the network will see",
         )
     return named
+
+
+def _require_inside(folder: Path, paths: Sequence[Path]) -> None:
+    """Refuse links out of the folder: whoever made it may not choose which files of this machine are read."""
+    root = folder.resolve()
+    stray = next((path for path in paths if path.is_symlink() and not path.resolve().is_relative_to(root)), None)
+    if stray is not None:
+        raise DataError(
+            "DAT08",
+            "a calibration image is not followed",
+            value=str(stray),
+            why=f"the link leads out of {root}",
+            fix="copy what is meant into the folder, or remove it",
+        )
 
 
 def _read(path: Path, preprocessing: Preprocessing) -> Image:

@@ -114,15 +114,28 @@ def test_too_few_images_are_refused(tmp_path):
         read_calibration_images(fill(tmp_path, count=7), GREY)
 
 
-def test_links_to_images_are_images_and_links_to_folders_are_not_followed(tmp_path):
-    elsewhere, folder = fill(tmp_path / "elsewhere", count=LEAST_IMAGES + 3), tmp_path / "images"
-    folder.mkdir()
-    for path in sorted(elsewhere.iterdir())[:LEAST_IMAGES]:
-        (folder / path.name).symlink_to(path)
+def test_links_within_the_folder_are_images_and_links_to_folders_are_not_followed(tmp_path):
+    folder = tmp_path / "images"
+    kept, elsewhere = fill(folder / ".kept"), fill(tmp_path / "elsewhere", count=LEAST_IMAGES + 3)
+    for path in sorted(kept.iterdir()):
+        path.rename(path.with_suffix(".dat"))
+        (folder / path.name).symlink_to(path.with_suffix(".dat"))
     (folder / "loop").symlink_to(folder)
     (folder / "more").symlink_to(elsewhere)
-    found = read_calibration_images(folder, GREY)
-    np.testing.assert_array_equal(found, read_calibration_images(elsewhere, GREY, limit=99)[:LEAST_IMAGES])
+    expected = read_calibration_images(elsewhere, GREY, limit=99)[:LEAST_IMAGES]
+    np.testing.assert_array_equal(read_calibration_images(folder, GREY), expected)
+    (tmp_path / "alias").symlink_to(folder)
+    np.testing.assert_array_equal(read_calibration_images(tmp_path / "alias", GREY), expected)
+
+
+@pytest.mark.parametrize("target", ["../elsewhere/000.png", "{tmp_path}/elsewhere/000.png", "more/000.png"])
+def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path, target):
+    folder, elsewhere = fill(tmp_path / "images"), fill(tmp_path / "elsewhere")
+    (folder / "more").symlink_to(elsewhere)
+    (folder / "odd.png").symlink_to(target.format(tmp_path=tmp_path))
+    for read in (read_calibration_images, read_image_set):
+        with pytest.raises(DataError, match=r"DAT08.*odd\.png.*leads out of"):
+            read(folder, GREY)
 
 
 def test_what_is_called_an_image_and_is_no_file_is_told(tmp_path):
