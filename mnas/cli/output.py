@@ -103,7 +103,7 @@ def _csv(result: Result) -> str:
     return buffer.getvalue()
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Return a text in which nothing steers a terminal: control characters but tab and newline become U+FFFD."""
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
@@ -117,18 +117,18 @@ def _table(result: Result) -> str:
     width = None if sys.stdout.isatty() else 200
     console = Console(file=io.StringIO(), width=width, force_terminal=sys.stdout.isatty(), color_system=None)
     # Texts, since rich reads a plain string as its markup, and names come from phones and files.
-    table = Table(title=Text(_shown(result.title), justify="left") if result.title else None, box=SIMPLE_HEAD)
+    table = Table(title=Text(shown(result.title), justify="left") if result.title else None, box=SIMPLE_HEAD)
     numeric = [
         bool(result.rows) and all(_is_number(row[i]) or row[i] is None for row in result.rows)
         for i in range(len(result.columns))
     ]
     for name, is_numeric in zip(result.columns, numeric, strict=True):
-        table.add_column(Text(_shown(name)), justify="right" if is_numeric else "left", overflow="fold")
+        table.add_column(Text(shown(name)), justify="right" if is_numeric else "left", overflow="fold")
     for row in result.rows:
-        table.add_row(*(Text(_shown(_text(cell))) for cell in row))
+        table.add_row(*(Text(shown(_text(cell))) for cell in row))
     console.print(table)
     for note in result.notes:
-        console.print(Text(_shown(note)))
+        console.print(Text(shown(note)))
     text = console.file.getvalue() if isinstance(console.file, io.StringIO) else ""
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
@@ -206,7 +206,7 @@ def write_result(text: str, file: Path | None, option: str = "-o") -> None:
 def say(text: str, *, quiet: bool = False) -> None:
     """Write a line to stderr unless quiet."""
     if not quiet:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(shown(text) + "\n")
 
 
 def span(seconds: float) -> str:
@@ -260,7 +260,7 @@ class ConsoleReporter:
                 left_s = (now - self._what_since) / (done - self._first) * (total - done)
                 text += f", about {span(left_s)} left"
         if self._is_terminal and not is_last:
-            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.write(f"\r\x1b[K{shown(text)}")
             sys.stderr.flush()
             self._open = True
         else:
@@ -268,6 +268,6 @@ class ConsoleReporter:
 
     def _write(self, text: str) -> None:
         self._last = time.monotonic()
-        sys.stderr.write(("\r\x1b[K" if self._open else "") + text)
+        sys.stderr.write(("\r\x1b[K" if self._open else "") + shown(text))
         sys.stderr.flush()
         self._open = False

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from devices.references import REFERENCE_NETWORKS
 from mnas import cli
 from mnas.cli import main
-from mnas.cli.output import ConsoleReporter, Format, Result, render
+from mnas.cli.output import ConsoleReporter, Format, Result, render, say
 from mnas.store import FILE_NAME
 
 COMMANDS = {
@@ -238,6 +238,18 @@ def test_no_title_and_no_note_can_add_or_end_a_row_of_markdown(title, notes, row
     (table,) = [part for part in parts if part.startswith("| a |\n| --- |")]
     assert len(table.rstrip("\n").split("\n")) == 2 + len(rows)
     assert len(parts) == 1 + bool(title) + bool(notes)
+
+
+def test_no_message_steers_the_terminal(capsys):
+    reporter = ConsoleReporter(prefix="a\x1b[2J: ")
+    reporter.line("b\x07\tc")
+    reporter.warn("d\x9b31m")
+    reporter.progress("e\rf", 1, 1)
+    say("g\x1b]0;title\x07")
+    assert main(["lut", "show", "lut\x1b[2J", "--out", "nowhere\x1b"]) != 0
+    said = capsys.readouterr().err
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", said)
+    assert said.count("\N{REPLACEMENT CHARACTER}") >= 8 and "\tc" in said
 
 
 def test_progress_goes_to_stderr_as_plain_lines_and_quiet_says_warnings_alone(capsys):
