@@ -80,17 +80,14 @@ def render(result: Result, output_format: Format) -> str:
 
 def _markdown(result: Result) -> str:
     """Return a table between its title and its notes, whose words must go with the numbers."""
-    cells = [[_text(cell).replace("|", "\\|") for cell in row] for row in result.rows]
-    lines = [list(result.columns), ["---"] * len(result.columns), *cells]
+    from mnas.report.markdown import inline
+
+    cells = [[inline(_text(cell)) for cell in row] for row in result.rows]
+    lines = [[inline(name) for name in result.columns], ["---"] * len(result.columns), *cells]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    title = f"### {_paragraph(result.title)}\n\n" if result.title else ""
-    notes = "".join(f"- {_paragraph(note)}\n" for note in result.notes)
+    title = f"### {inline(result.title)}\n\n" if result.title else ""
+    notes = "".join(f"- {inline(note)}\n" for note in result.notes)
     return title + table + (f"\n{notes}" if notes else "")
-
-
-def _paragraph(text: str) -> str:
-    """Return a text as one line of Markdown in which no HTML can begin."""
-    return " ".join(text.split()).replace("<", "\\<")
 
 
 def _csv(result: Result) -> str:
