@@ -55,6 +55,9 @@ def audit(
     proxy_fraction: ProxyFractionOption = None,
     proxy_resolution: ProxyResolutionOption = None,
     proxy_width: ProxyWidthOption = None,
+    population: Annotated[
+        int, typer.Option("--population", min=4, max=1000, help="Networks among which halving and curves decide.")
+    ] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sample and of all training.")] = 0,
     minutes: Annotated[
         float, typer.Option("--minutes", min=0, help="Stop after so many, go on the next time; 0: never.")
@@ -88,7 +91,7 @@ def audit(
         "proxy_width": proxy_width,
     }
     keys |= {name: value for name, value in proxy.items() if value is not None}
-    asked = make_config({**keys, "training": training})
+    asked = make_config({**keys, "training": training, "population": population})
     names = tuple(dict.fromkeys((*(estimator or DEFAULT_ESTIMATORS), *(["command"] if accuracy_cmd else []))))
     if plan:
         emit(_plan(asked, networks, seeds, names), output_format, output)

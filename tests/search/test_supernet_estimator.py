@@ -180,7 +180,7 @@ def test_memory_that_is_too_small_is_a_failed_candidate(trained, monkeypatch):
 
     monkeypatch.setattr(estimator_module, "estimate_batch_norms", hungry)
     with pytest.raises(TrainingError, match=r"TRN03.*TRN10"):
-        estimate_one(open_supernet_estimator(trained, "digits", None, 0), networks()[0], InProcessExecutor())
+        estimate_one(open_supernet_estimator(trained, SETTING), networks()[0], InProcessExecutor())
 
 
 def test_a_checkpoint_is_read_as_it_was_written_and_its_hash_is_of_the_weights(trained, tmp_path):
