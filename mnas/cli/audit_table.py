@@ -30,7 +30,7 @@ def audit_result(verdict: dict[str, Any]) -> Result:
         [f"{name}, by loss" if by == "loss" else name, *(_text(figures.get(key)) for key in _FIGURES), cost_s]
         for (name, by, cost_s), figures in judged
     ]
-    records = [
+    records: list[dict[str, object]] = [
         {"estimator": name, "by": by, **dict(_numbers(figures)), "cost s": cost_s}
         for (name, by, cost_s), figures in judged
     ]

@@ -97,7 +97,7 @@ def _score(job: ScoreJob, architecture: Architecture, images: torch.Tensor, labe
     generator = torch.Generator().manual_seed(derive_seed(job.seed, "draws"))
     try:
         return SCORES[job.score](module, ProxyInput(images, labels, generator))
-    except torch.linalg.LinAlgError:  # of a matrix that is no number somewhere
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # of a matrix that is no number somewhere
         return math.nan
 
 
