@@ -40,6 +40,8 @@ def parse_budget(text: str | int) -> Budget:
         ValueError: It is no such text; the message says what is wrong.
     """
     found: dict[str, float] = {}
+    if isinstance(text, int) and text > MOST_EVALUATIONS:
+        raise ValueError(f"that is more than {MOST_EVALUATIONS:,} networks")
     for part in str(text).split(","):
         match = _PART.fullmatch(part.strip())
         if match is None or (match[3] and not match[2]):

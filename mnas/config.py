@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mnas.budget import Budget, budget_key, parse_budget
 from mnas.data_names import canonical_data, is_image_folder
 from mnas.errors import ConfigError
+from mnas.jsonio import shown
 from mnas.objectives import Objective, read_objectives
+from mnas.toml_text import read_toml
 
 MAY_CHANGE_ON_RESUME = ("budget", "patience")
 _AUTO = "auto"
@@ -143,9 +144,17 @@ def explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
-        seen = f" (saw {problem['input']!r})" if place else ""
+        seen = f" (saw {_seen(problem['input'])})" if place else ""
         lines.append(f"{place + ': ' if place else ''}{problem['msg']}{seen}"[:300])
     return "; ".join(lines)
+
+
+def _seen(value: object) -> str:
+    """Return a value as Python writes it, where it can: it cannot for numbers of thousands of digits."""
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):
+        return shown(value)
 
 
 def make_config(values: Mapping[str, Any]) -> StudyConfig:
@@ -174,11 +183,11 @@ def read_config_file(path: Path) -> dict[str, Any]:
         ConfigError: ``CFG02``: no such file, or not TOML.
     """
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return read_toml(path)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
-            "CFG02", "the study file cannot be read", value=str(path), why=str(error), fix="correct it"
+            "CFG02", "the study file cannot be read", value=str(path), why=why, fix="correct it"
         ) from error
 
 

@@ -20,8 +20,8 @@ def folder_and_px(name: str) -> tuple[Path, int]:
     """Return the folder that a path names, and the side in px behind its ``@``, 0 where there is none."""
     found = _SIDE.match(name)
     if found is None or Path(name).is_dir():
-        return Path(name).expanduser(), 0
-    return Path(found["path"]).expanduser(), int(found["px"])
+        return Path(os.path.expanduser(name)), 0
+    return Path(os.path.expanduser(found["path"])), int(found["px"])
 
 
 def canonical_data(name: str) -> str:

@@ -1,4 +1,4 @@
-"""How large a network may be to be read at all: what nothing could hold is refused while it is still a description."""
+"""How large a network or an image may be to be read at all: what nothing could hold is refused by its description."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ MOST_FEATURES = 10**12
 """Numbers in the output of one layer."""
 MOST_WRITTEN = 1 << 29
 """Parameters of a model file, and numbers in one output: ONNX and TFLite count 2 GiB, and floats have 4 bytes."""
+MOST_PIXELS = 64_000_000
+"""Of one image; more is taken for a decompression bomb."""
 
 
 def require_holdable(layers: Iterable[LayerSpec]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict, dataclass
-from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from mnas.counts import total_macs, total_params
 from mnas.errors import StudyError
 from mnas.jsonio import write_json_atomic, write_text_atomic
 from mnas.layers import layers_of
+from mnas.report.markdown import inline
 from mnas.space import SearchSpace
 from search.candidate import Candidate
 from search.result import StudyResult
@@ -153,7 +153,7 @@ def _source_text(result: StudyResult, one: TopNetwork) -> str:
     words = [one.latency_source, *(["SIMULATED"] if result.is_simulated else [])]
     words += [f"by the FOREIGN table of {result.foreign_lut.device}"] if result.foreign_lut else []
     words += [mark for mark in result.lut_marks if mark not in words]
-    return ", ".join(escape(text, quote=False).replace("|", "\\|") for text in words)
+    return inline(", ".join(words))
 
 
 def _write_architecture(result: StudyResult, one: TopNetwork, architecture: Architecture, folder: Path) -> None:
@@ -172,8 +172,8 @@ def _write_architecture(result: StudyResult, one: TopNetwork, architecture: Arch
     write_json_atomic(folder / "card.json", card)
     write_text_atomic(
         folder / "card.md",
-        f"# Network {one.arch_id[:12]}\n\nRank {one.rank} of study {result.study_id}, without weights: it was trained "
-        f"shortly, to be ranked, and its weights were not kept.\n\n| | |\n|---|---|\n"
+        f"# Network {one.arch_id[:12]}\n\nRank {one.rank} of study {inline(result.study_id)}, without weights: it was "
+        f"trained shortly, to be ranked, and its weights were not kept.\n\n| | |\n|---|---|\n"
         f"| top-1 on {one.split} | {100 * one.top1:.2f} % |\n| latency | {one.ms:.4f} ms, {source} |\n"
         f"| reward | {one.reward:.4f} |\n| MACs, parameters | {card['macs']:,}, {card['params']:,} |\n\n"
         "`mnas export architecture.json` writes ONNX and TFLite with random weights, good for timing alone.\n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from devices.adb.parsers.numbers import number_of
 from mnas.errors import ConfigError
 
 DEFAULT_PORT = 5037
@@ -45,9 +46,10 @@ def parse_port(port: str, text: str, source: str) -> int:
     Raises:
         ConfigError: ``ADB02``: no number from 1 to 65535.
     """
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    number = number_of(port, 65535)
+    if not number:
         raise bad_address(text, source, "a port is a number from 1 to 65535")
-    return int(port)
+    return number
 
 
 def bad_address(text: str, source: str, why: str) -> ConfigError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from devices.adb.batch import FILE_LIMIT_BYTES
+from devices.adb.parsers.numbers import number_of
 
 StopReason = Literal["hot", "unread", "capped", "unpinned", "killed"]
 
@@ -17,6 +18,7 @@ _END = "."
 _UNKNOWN = "-"
 _STOPS: tuple[StopReason, ...] = ("hot", "unread", "capped", "unpinned", "killed")
 _HUNG_MARGIN_S = 0.1
+_MOST_RC = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,24 +191,25 @@ class BatchReader:
     def _mark(self, kind: str, words: list[str]) -> Iterator[BatchEvent]:
         if kind == "pinned" and len(words) == 1:
             yield Pinned(words[0])
-        elif kind == "begin" and len(words) == 5 and words[0].isdecimal():
-            self._began, self._texts = Began(int(words[0]), _reading(words[1:])), {}
+        elif kind == "begin" and len(words) == 5 and (index := number_of(words[0])) is not None:
+            self._began, self._texts = Began(index, _reading(words[1:])), {}
             yield self._began
         elif kind == "end" and len(words) == 7:
             yield from self._end(words)
         elif kind == "stop" and words and words[0] in _STOPS:
             yield Stopped(_STOPS[_STOPS.index(words[0])])
         elif kind == "strays":
-            yield Strays(tuple(int(pid) for pid in re.findall(r"/proc/(\d+)/environ", " ".join(words))))
+            yield Strays(tuple(int(pid) for pid in re.findall(r"/proc/([0-9]{1,9})/environ", " ".join(words))))
         elif kind == "done":
             yield Done()
 
     def _end(self, words: list[str]) -> Iterator[BatchEvent]:
         began, self._began = self._began, None
-        if began is None or words[0] != str(began.index) or not words[1].isdecimal():
+        rc = number_of(words[1], _MOST_RC)
+        if began is None or words[0] != str(began.index) or rc is None:
             return
         out, err, file = (self._texts.get(kind, "") for kind in ("out", "err", "file"))
-        yield Ended(began.index, int(words[1]), words[2], out, err, file, began.before, _reading(words[3:]))
+        yield Ended(began.index, rc, words[2], out, err, file, began.before, _reading(words[3:]))
 
 
 def _reading(words: list[str]) -> Reading:
@@ -215,9 +218,9 @@ def _reading(words: list[str]) -> Reading:
 
 
 def _seconds(text: str) -> float:
-    return float(text) if re.fullmatch(r"\d{1,12}(\.\d{1,6})?", text) else 0.0
+    return float(text) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text) else 0.0
 
 
 def _numbers(text: str) -> tuple[int | None, ...]:
     parts = [] if text == _UNKNOWN else text.split(",")
-    return tuple(int(part) if re.fullmatch(r"\d{1,12}", part) else None for part in parts)
+    return tuple(int(part) if re.fullmatch(r"[0-9]{1,12}", part) else None for part in parts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from devices.adb.asking import ask
 from devices.adb.cleaning_script import cleaning_script
+from devices.adb.parsers.numbers import number_of
 from devices.adb.parsers.sections import Sections
 from devices.adb.probe_script import WORK_DIR
 from devices.adb.quarantine import put_in_quarantine
@@ -131,7 +132,7 @@ def _read(sections: Sections, *, removes: bool) -> Cleaning:
         found=_processes(sections["found"]),
         left=_processes(sections["left"]),
         files=tuple(line for line in sections["files"].splitlines() if line.strip()),
-        size_kib=int(said[0]) if said and said[0].isdigit() else None,
+        size_kib=number_of(said[0]) if said else None,
         is_removed=removes and not still,
         note=sections.line("remove") or still,
     )
@@ -140,7 +141,7 @@ def _read(sections: Sections, *, removes: bool) -> Cleaning:
 def _processes(text: str) -> tuple[Process, ...]:
     found = []
     for line in text.splitlines():
-        pid, _, command = line.strip().partition(" ")
-        if pid.isdigit():
-            found.append(Process(int(pid), command.strip()))
+        word, _, command = line.strip().partition(" ")
+        if (pid := number_of(word)) is not None:
+            found.append(Process(pid, command.strip()))
     return tuple(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -152,11 +153,9 @@ class Connection:
             OSError: The connection broke.
         """
         digits = self.exactly(4)
-        try:
-            size = int(digits, 16)
-        except ValueError:
-            raise broken_protocol(self.subject, digits) from None
-        return self.exactly(size).decode("utf-8", "replace")
+        if not re.fullmatch(rb"[0-9a-fA-F]{4}", digits):
+            raise broken_protocol(self.subject, digits)
+        return self.exactly(int(digits, 16)).decode("utf-8", "replace")
 
     def close(self) -> None:
         """Close at once; a second call does nothing."""

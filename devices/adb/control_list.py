@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from devices.adb.parsers.numbers import number_of
+
 
 @dataclass(frozen=True, slots=True)
 class Control:
@@ -44,7 +46,7 @@ null) settings delete global stay_on_while_plugged_in >/dev/null 2>&1;;
 *) settings put global stay_on_while_plugged_in "$1" 2>&1;;
 esac""",
     pattern=r"[0-9]{1,3}|null",
-    holds=lambda value: value.isdigit() and int(value) > 0,
+    holds=lambda value: bool(number_of(value)),
 )
 """The screen stays on while the phone is on a charger: value is a sum of charger kinds, or null where never set."""
 

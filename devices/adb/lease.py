@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from devices.adb.host_state import not_writable, state_file
+from devices.adb.parsers.numbers import number_of
 from mnas.errors import DeviceError
 from mnas.liveness import is_alive, process_token
 
@@ -152,7 +153,7 @@ def _read(path: Path) -> Holder | None:
         holder = Holder(**{name: str(value[name]) for name in Holder.__dataclass_fields__})
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return holder if holder.pid.isdigit() else None
+    return holder if number_of(holder.pid) is not None else None
 
 
 def _refuse(serialno: str, path: Path) -> DeviceError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,9 @@ from devices.adb.parsers.cpus import (
     parse_cores,
     parse_cpu_list,
 )
+from devices.adb.parsers.numbers import int_of
 from devices.adb.parsers.power import parse_power_save, parse_screen_on
-from devices.adb.parsers.props import abis_of, first_of, int_of, parse_props, serialno_of, soc_of
+from devices.adb.parsers.props import abis_of, first_of, parse_props, serialno_of, soc_of
 from devices.adb.parsers.sections import Sections, split_sections
 from devices.adb.parsers.storage import parse_df
 from devices.adb.parsers.thermal import Temperature, Thermal, parse_thermal
@@ -203,9 +205,10 @@ def _boot_id(sections: Sections, props: Mapping[str, str]) -> str:
 
 def _float(text: str) -> float | None:
     try:
-        return float(text.split()[0])
+        value = float(text.split()[0])
     except (IndexError, ValueError):
         return None
+    return value if math.isfinite(value) else None
 
 
 def quick_conditions(link: AdbLink, *, deadline_s: float = DEADLINE_S, root: str = "") -> dict[str, Any]:

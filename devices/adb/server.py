@@ -8,14 +8,15 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devices.adb.address import DEFAULT_PORT, NO_PHONES, VARIABLE, bad_address, parse_address, parse_port
 from devices.adb.connection import Connection, Deadline
-from devices.adb.failures import PhoneForbidden, ServerLost, failure_of, link_failures
+from devices.adb.failures import PhoneForbidden, ServerLost, broken_protocol, failure_of, link_failures
+from devices.adb.parsers.numbers import number_of
 from mnas.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 _QUESTION_S = 10.0
 _POLL_S = 0.05
+_MOST_SERIAL = 255
+"""Characters; Android's own are at most 92, and names of hosts 253."""
 _DETAIL = re.compile(r"^(\w+):(\S*)$")
 
 
@@ -149,10 +152,9 @@ class AdbServer:
             DeviceError: It does not answer as an adb server does.
         """
         answer = self.ask("host:version", deadline_s)
-        try:
-            return int(answer, 16)
-        except ValueError:
-            raise ServerLost("ADB03", "this is no adb server", value=f"{self.address}: {answer}") from None
+        if not re.fullmatch(r"[0-9a-fA-F]{1,8}", answer):
+            raise ServerLost("ADB03", "this is no adb server", value=f"{self.address}: {answer}")
+        return int(answer, 16)
 
     def ask(self, request: str, deadline_s: float = _QUESTION_S) -> str:
         """Send one request to the server and return the text of its answer.
@@ -232,16 +234,22 @@ class AdbServer:
 
         Raises:
             ServerLost: The server does not answer.
+            PhoneLost: ``ADB27``: what it says cannot be.
         """
-        return _parse_states(self.ask("host:devices"))
+        states = _parse_states(self.ask("host:devices"))
+        self._require_serials(states)
+        return states
 
     def details(self) -> list[TransportRow]:
         """Return what ``adb devices -l`` shows.
 
         Raises:
             ServerLost: The server does not answer.
+            PhoneLost: ``ADB27``: what it says cannot be.
         """
-        return [_parse_row(line) for line in self.ask("host:devices-l").splitlines() if line.strip()]
+        rows = [_parse_row(line) for line in self.ask("host:devices-l").splitlines() if line.strip()]
+        self._require_serials(row.serial for row in rows)
+        return rows
 
     def connect(self, address: str, deadline_s: float) -> str:
         """Connect to a phone over TCP and return the server's words.
@@ -291,7 +299,7 @@ class AdbServer:
             deadline_s: Seconds until it ends by itself; None for never.
 
         Raises:
-            PhoneLost: The server ended.
+            PhoneLost: The server ended, or ``ADB27``: what it says cannot be.
         """
         deadline = math.inf if deadline_s is None else deadline_s
         with self._question("host:track-devices", deadline) as connection:
@@ -300,7 +308,15 @@ class AdbServer:
                     text = connection.block()
                 except TimeoutError:
                     return
-                yield _parse_states(text)
+                states = _parse_states(text)
+                self._require_serials(states)
+                yield states
+
+    def _require_serials(self, serials: Iterable[str]) -> None:
+        """Check that each can stand in a request."""
+        longest = max(map(len, serials), default=0)
+        if longest > _MOST_SERIAL:
+            raise broken_protocol(self.address, f"a serial of {longest} characters")
 
     def link(self, serial: str) -> AdbLink:
         """Return a link to one phone; nothing is sent yet."""
@@ -324,6 +340,6 @@ def _parse_row(line: str) -> TransportRow:
     while words and (match := _DETAIL.match(words[-1])):
         fields[match[1]] = match[2]
         words.pop()
-    number = fields.get("transport_id", "")
+    number = number_of(fields.get("transport_id", ""))
     known = {name: fields.get(name, "") for name in ("usb", "product", "model", "device")}
-    return TransportRow(serial, " ".join(words), transport_id=int(number) if number.isdigit() else None, **known)
+    return TransportRow(serial, " ".join(words), transport_id=number, **known)

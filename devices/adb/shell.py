@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from devices.adb.connection import Connection, Deadline
+from devices.adb.parsers.numbers import number_of
 from devices.adb.quoting import quote_word
 
 Ended = Literal["exit", "signal", "deadline", "lost"]
@@ -28,6 +29,7 @@ _CLOSE_STDIN = struct.pack("<BI", 4, 0)
 _HEADER = struct.Struct("<BI")
 _MAX_PACKET_BYTES = 16 << 20
 _MAX_LINE_BYTES = 1 << 20
+_MOST_CODE = 0xFFFF
 _SIGNALS = range(129, 193)
 
 
@@ -116,7 +118,7 @@ class SentinelReader:
         """Return the events that are whole by now.
 
         Raises:
-            BrokenStreamError: The phone has no place for stderr.
+            BrokenStreamError: The phone has no place for stderr, or an exit code is none.
         """
         self._buffer += data
         events: list[Event] = []
@@ -126,8 +128,10 @@ class SentinelReader:
             word = found[1]
             if self._code is not None:
                 events.append((EXIT, self._code))
-            elif not word.isdigit():
+            elif word == b"nofile":
                 raise BrokenStreamError("the phone has no shell_v2, and no folder could be written to hold stderr")
+            elif number_of(word.decode("ascii"), _MOST_CODE) is None:
+                raise BrokenStreamError(f"an exit code that is none: {word[:40]!r}")
             self._code = word
         kept = self._kept_back()
         self._emit(events, self._buffer[: len(self._buffer) - kept])

@@ -11,11 +11,12 @@ from devices.runners.launch import Extent
 _APPLIED = re.compile(
     r"^(?:Explicitly a|A)pplied (.+?) delegate"
     r"(?:, and the model graph will be (completely|partially) executed (?:by|w/) the delegate"
-    r"(?: w/ (\d+) delegate kernels)?)?\.?$"
+    r"(?: w/ (\d{1,18}) delegate kernels)?)?\.?$"
 )
 _REFUSED = re.compile(r"^Though (.+?) delegate is explicitly applied, the model graph will not be executed by the")
 _REPLACED = re.compile(
-    r"^Replacing (\d+)(?: out of (\d+))? node\(s\) with delegate \((.+?)\) node, yielding (\d+) partitions"
+    r"^Replacing (\d{1,18})(?: out of (\d{1,18}))? node\(s\) with delegate \((.+?)\) node,"
+    r" yielding (\d{1,18}) partitions"
 )
 _IMPLICIT = "Created TensorFlow Lite XNNPACK delegate for CPU"
 _UNSUPPORTED = re.compile(

@@ -20,7 +20,7 @@ from mnas.errors import DeviceError
 
 _NUMBER = r"(-?(?:\d[\d.]*(?:[eE][+-]?\d+)?|nan|inf)%?)"
 _TITLE = re.compile(r"={5,} (.+?) ={5,}\s*$")
-_NODES = re.compile(r"^Number of nodes executed: (\d+)")
+_NODES = re.compile(r"^Number of nodes executed: (\d{1,18})(?!\d)")
 _SECTIONS = {
     "Profiling Info for Benchmark Initialization:": "initialization",
     "Operator-wise Profiling Info for Regular Benchmark Runs:": "runs",

@@ -35,8 +35,8 @@ _FIGURES = {
 }
 _LEFT_OUT = "Some nodes were not assigned to the preferred execution providers"
 _NNAPI = re.compile(
-    r"number of partitions supported by NNAPI: (\d+).*?number of nodes in the graph: (\d+)"
-    r".*?number of nodes supported by NNAPI: (\d+)"
+    r"number of partitions supported by NNAPI: (\d{1,18})(?!\d).*?number of nodes in the graph: (\d{1,18})(?!\d)"
+    r".*?number of nodes supported by NNAPI: (\d{1,18})(?!\d)"
 )
 _AGREEMENT = 0.05
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _PREFIX = re.compile(r"^\s*(?:(?:INFO|WARN|WARNING|VERBOSE|DEBUG)\s*:\s*)?(?:\[[^\]\s]*:\d+\]\s*)?")
-_COUNT = re.compile(r"^count=(\d+)(?=\s|$)(.*)$")
+_COUNT = re.compile(r"^count=(\d{1,18})(?=\s|$)(.*)$")
 _FIELD = re.compile(r"\b(first|curr|min|max|avg|std|p5|median|p95)=([^\s(]*)(\(all same\))?")
 _LOOP = re.compile(r"^Running benchmark for (?:at least )?\d+ iterations")
 _INITIALISED = re.compile(r"^Initialized session in ([\d.e+-]+)\s*ms")

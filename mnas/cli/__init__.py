@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     from mnas.cli.app import app
+    from mnas.cli.output import say
     from mnas.errors import MnasError
 
     try:
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MnasError as error:
         if is_debug:
             raise
-        sys.stderr.write(f"mnas: {error}\n")
+        say(f"mnas: {error}")
         return error.exit_code
     except KeyboardInterrupt:
         return _interrupted()
@@ -63,6 +64,8 @@ def _interrupted() -> int:
 
 def _unexpected(error: Exception) -> int:
     """Print an error of the command line parser, or one that nobody foresaw, in one line."""
+    from mnas.cli.output import say
+
     show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
     if callable(show) and isinstance(code, int):
         show()
@@ -70,7 +73,7 @@ def _unexpected(error: Exception) -> int:
     if type(error).__name__ == "Abort":
         return EXIT_INTERRUPTED
     text = str(error).splitlines()[0] if str(error) else ""
-    sys.stderr.write(f"mnas: {type(error).__name__}: {text} (run again with --debug for the traceback)\n")
+    say(f"mnas: {type(error).__name__}: {text} (run again with --debug for the traceback)")
     return 1
 
 

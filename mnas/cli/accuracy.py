@@ -82,6 +82,7 @@ def audit(
     from search.study import open_store
 
     keys: dict[str, Any] = {"data": data, "data_dir": data_dir, "space": space, "preset": preset, "seed": seed}
+    keys["population"] = population
     keys |= {"accuracy_cmd": accuracy_cmd, "accuracy_timeout": accuracy_timeout} if accuracy_cmd else {}
     proxy = {
         "proxy_preset": proxy_preset,

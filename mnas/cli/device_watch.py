@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from mnas.cli.output import say
+from mnas.cli.output import say, shown, write_result
 
 if TYPE_CHECKING:
     from devices.adb.server import AdbServer
@@ -150,5 +150,5 @@ def _write_changes(before: Mapping[str, Seen], now: Mapping[str, Seen], marks: _
         mark = " (simulated)" if is_simulated else ""
         line = f"{at:%H:%M:%S} {serial}{mark}: {record['before']} -> {state}"
         line += "".join(f"; {record[name]}" for name in ("doing", "remedy") if record[name])
-        sys.stdout.write((json.dumps(record) if is_json else line) + "\n")
+        write_result((json.dumps(record) if is_json else shown(line)) + "\n", None)
     sys.stdout.flush()

@@ -15,6 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
 
 class Format(StrEnum):
     """Formats of a result."""
@@ -78,17 +80,14 @@ def render(result: Result, output_format: Format) -> str:
 
 def _markdown(result: Result) -> str:
     """Return a table between its title and its notes, whose words must go with the numbers."""
-    cells = [[_text(cell).replace("|", "\\|") for cell in row] for row in result.rows]
-    lines = [list(result.columns), ["---"] * len(result.columns), *cells]
+    from mnas.report.markdown import inline
+
+    cells = [[inline(_text(cell)) for cell in row] for row in result.rows]
+    lines = [[inline(name) for name in result.columns], ["---"] * len(result.columns), *cells]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    title = f"### {_paragraph(result.title)}\n\n" if result.title else ""
-    notes = "".join(f"- {_paragraph(note)}\n" for note in result.notes)
+    title = f"### {inline(result.title)}\n\n" if result.title else ""
+    notes = "".join(f"- {inline(note)}\n" for note in result.notes)
     return title + table + (f"\n{notes}" if notes else "")
-
-
-def _paragraph(text: str) -> str:
-    """Return a text as one line of Markdown in which no HTML can begin."""
-    return " ".join(text.split()).replace("<", "\\<")
 
 
 def _csv(result: Result) -> str:
@@ -101,6 +100,11 @@ def _csv(result: Result) -> str:
     return buffer.getvalue()
 
 
+def shown(text: str) -> str:
+    """Return a text in which nothing steers a terminal: control characters but tab and newline become U+FFFD."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def _table(result: Result) -> str:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -109,18 +113,19 @@ def _table(result: Result) -> str:
 
     width = None if sys.stdout.isatty() else 200
     console = Console(file=io.StringIO(), width=width, force_terminal=sys.stdout.isatty(), color_system=None)
-    table = Table(title=result.title or None, title_justify="left", box=SIMPLE_HEAD)
+    # Texts, since rich reads a plain string as its markup, and names come from phones and files.
+    table = Table(title=Text(shown(result.title), justify="left") if result.title else None, box=SIMPLE_HEAD)
     numeric = [
         bool(result.rows) and all(_is_number(row[i]) or row[i] is None for row in result.rows)
         for i in range(len(result.columns))
     ]
     for name, is_numeric in zip(result.columns, numeric, strict=True):
-        table.add_column(name, justify="right" if is_numeric else "left", overflow="fold")
+        table.add_column(Text(shown(name)), justify="right" if is_numeric else "left", overflow="fold")
     for row in result.rows:
-        table.add_row(*(Text(_text(cell)) for cell in row))
+        table.add_row(*(Text(shown(_text(cell))) for cell in row))
     console.print(table)
     for note in result.notes:
-        console.print(Text(note))
+        console.print(Text(shown(note)))
     text = console.file.getvalue() if isinstance(console.file, io.StringIO) else ""
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
@@ -198,7 +203,7 @@ def write_result(text: str, file: Path | None, option: str = "-o") -> None:
 def say(text: str, *, quiet: bool = False) -> None:
     """Write a line to stderr unless quiet."""
     if not quiet:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(shown(text) + "\n")
 
 
 def span(seconds: float) -> str:
@@ -252,7 +257,7 @@ class ConsoleReporter:
                 left_s = (now - self._what_since) / (done - self._first) * (total - done)
                 text += f", about {span(left_s)} left"
         if self._is_terminal and not is_last:
-            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.write(f"\r\x1b[K{shown(text)}")
             sys.stderr.flush()
             self._open = True
         else:
@@ -260,6 +265,6 @@ class ConsoleReporter:
 
     def _write(self, text: str) -> None:
         self._last = time.monotonic()
-        sys.stderr.write(("\r\x1b[K" if self._open else "") + text)
+        sys.stderr.write(("\r\x1b[K" if self._open else "") + shown(text))
         sys.stderr.flush()
         self._open = False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,7 @@ from PIL import Image as Pictures
 
 from mnas.errors import DataError
 from mnas.export.parity import Image
+from mnas.limits import MOST_PIXELS
 from mnas.preprocessing import Preprocessing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
@@ -25,6 +28,9 @@ HELD_OUT = 4
 """One image of so many is kept to compare on."""
 LEAST_TO_HOLD_OUT = 16
 """Of fewer images all calibrate, and networks are compared on the same ones."""
+_MOST_CHANNELS = 3
+_FORMATS = ("PNG", "JPEG")
+"""By content; among PIL's others are some that run programs, as that of PostScript does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +92,10 @@ def _plain(name: str) -> str:
 def read_calibration_images(folder: Path, preprocessing: Preprocessing, limit: int = DEFAULT_IMAGES) -> Image:
     """Return a folder's images, ready for the network, float32 ``(n, C, H, W)``.
 
-    Folders inside it are searched too, but not those that links lead to; a link to an image is that image. Of more
-    images than ``limit`` those are taken that lie evenly spread in the order of their names, so that each class folder
-    is heard. An NPY file holds one image: uint8 pixels, ``(H, W)`` or ``(H, W, C)``, or what the network takes, float
-    ``(C, H, W)``.
+    Folders inside it are searched too, but not those that links lead to; a link to an image in the folder is that
+    image. Of more images than ``limit`` those are taken that lie evenly spread in the order of their names, so that
+    each class folder is heard. An NPY file holds one image: uint8 pixels, ``(H, W)`` or ``(H, W, C)``, or what the
+    network takes, float ``(C, H, W)``.
 
     Args:
         folder: With at least `LEAST_IMAGES` images.
@@ -97,8 +103,8 @@ def read_calibration_images(folder: Path, preprocessing: Preprocessing, limit: i
         limit: At most so many are read.
 
     Raises:
-        DataError: ``DAT11``: no such folder, or no images in it. ``DAT12``: a file cannot be read as an image of this
-            network. ``DAT13``: too few images.
+        DataError: ``DAT08``: a link leads out of the folder. ``DAT11``: no such folder, or no images in it. ``DAT12``:
+            a file cannot be read as an image of this network. ``DAT13``: too few images.
     """
     return np.concatenate([_read(path, preprocessing) for path in _chosen_paths(folder, limit)])
 
@@ -122,6 +128,7 @@ def _image_paths(folder: Path) -> list[Path]:
     lost = next((path for path in named if not path.is_file()), None)
     if lost is not None:
         raise _unreadable(lost, str(lost), "it is a link to nothing" if lost.is_symlink() else "it is no file")
+    _require_inside(folder, named)
     if not named:
         raise DataError(
             "DAT11",
@@ -131,6 +138,20 @@ def _image_paths(folder: Path) -> list[Path]:
             fix="name a folder of images of the kind that the network will see",
         )
     return named
+
+
+def _require_inside(folder: Path, paths: Sequence[Path]) -> None:
+    """Refuse links out of the folder: whoever made it may not choose which files of this machine are read."""
+    root = folder.resolve()
+    stray = next((path for path in paths if path.is_symlink() and not path.resolve().is_relative_to(root)), None)
+    if stray is not None:
+        raise DataError(
+            "DAT08",
+            "a calibration image is not followed",
+            value=str(stray),
+            why=f"the link leads out of {root}",
+            fix="copy what is meant into the folder, or remove it",
+        )
 
 
 def _read(path: Path, preprocessing: Preprocessing) -> Image:
@@ -157,21 +178,39 @@ def _prepared(path: Path, values: npt.NDArray[Any], preprocessing: Preprocessing
 
 def _array(path: Path) -> npt.NDArray[Any]:
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise _unreadable(path, str(path), str(error)) from error
+        with path.open("rb") as file:
+            _require_holdable(file)
+            file.seek(0)
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    except Exception as error:  # A header is a Python literal, and damaged ones raise whatever its parser does.
+        raise _unreadable(path, str(path), f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def _require_holdable(file: BinaryIO) -> None:
+    """Check that a file holds all that its header says, before memory is asked for."""
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("only version 1.0 of the format is read, which numpy writes for all arrays of numbers")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    numbers = math.prod(shape)
+    if min(shape, default=0) < 0 or numbers > MOST_PIXELS * _MOST_CHANNELS:
+        raise ValueError(f"an array of shape {shape} is no image, or one of more than {MOST_PIXELS:,} pixels")
+    there = os.fstat(file.fileno()).st_size - file.tell()
+    if numbers * dtype.itemsize > there:
+        raise ValueError(f"its header says {numbers * dtype.itemsize:,} bytes of data, and {there:,} are there")
 
 
 def _picture(path: Path, channels: int) -> npt.NDArray[np.uint8]:
     try:
-        with Pictures.open(path) as picture:
+        with Pictures.open(path, formats=_FORMATS) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise ValueError(f"{picture.width} x {picture.height} pixels are more than {MOST_PIXELS:,}")
             if picture.mode.startswith("I"):
                 # 16 bits a pixel: a plain conversion would cut off at 255.
                 shade = (np.asarray(picture, np.float64) / 257).round().clip(0, 255).astype(np.uint8)
                 return np.repeat(shade[:, :, None], channels, axis=2)
             return np.asarray(picture.convert("L" if channels == 1 else "RGB"), np.uint8)
-    except (OSError, SyntaxError, ValueError, Pictures.DecompressionBombError) as error:
-        raise _unreadable(path, str(path), str(error)) from error
+    except Exception as error:  # A decoder raises whatever it stumbles over in a damaged file.
+        raise _unreadable(path, str(path), f"{type(error).__name__}: {error}"[:200]) from error
 
 
 def _unreadable(path: Path, value: object, why: str) -> DataError:

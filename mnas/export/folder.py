@@ -19,6 +19,7 @@ from mnas.export.parity import Image, ParityReport
 from mnas.export.weights_file import save_weights
 from mnas.jsonio import remove_unfinished, write_json_atomic, write_text_atomic
 from mnas.modules import LayerModule
+from mnas.report.markdown import inline
 
 _FILES = ("architecture.json", "weights.pt", "model.onnx", "model.tflite", "card.json", "card.md")
 
@@ -40,8 +41,8 @@ over {{ card.preprocessing.std }} |
 }} ms on {{ card.latency.device }} |
 | latency predicted | {{ "%.4f" | format(card.latency.predicted_ms) }} ms\
 {% if card.latency.foreign_lut %} by the FOREIGN table {{ card.latency.foreign_lut.lut_id }}, of \
-{{ card.latency.foreign_lut.device | e | replace("|", "\\\\|") }}{% endif %}\
-{% for mark in card.latency.lut_marks %}, {{ mark | e | replace("|", "\\\\|") }}{% endfor %} |
+{{ card.latency.foreign_lut.device }}{% endif %}\
+{% for mark in card.latency.lut_marks %}, {{ mark }}{% endfor %} |
 {% endif -%}
 {% for accuracy in card.accuracy -%}
 | top-1 on {{ accuracy.split }} | {{ "%.2f" | format(100 * accuracy.top1) }} %, {{ accuracy.images }} images, \
@@ -146,5 +147,6 @@ def write_card(exports: Path, card: dict[str, Any]) -> None:
     """Write ``card.json`` and, from it, ``card.md``; the keys are described in docs/contracts.md."""
     folder = export_folder(exports, card["arch_id"])
     write_json_atomic(folder / "card.json", card)
-    template = Environment(autoescape=False, trim_blocks=False).from_string(_CARD)
+    # No HTML is written, so that nothing is escaped for that; whatever is put in goes through `inline` instead.
+    template = Environment(autoescape=False, finalize=inline).from_string(_CARD)
     write_text_atomic(folder / "card.md", template.render(card=card) + "\n")

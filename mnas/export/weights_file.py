@@ -15,6 +15,7 @@ from torch import nn
 
 from mnas.architecture import Architecture
 from mnas.errors import ExportError
+from mnas.export.tensor_file import load_tensors
 from mnas.jsonio import write_bytes_atomic
 from mnas.modules import LayerModule, build_module
 
@@ -55,7 +56,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             raise OSError("no such file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = load_tensors(path)
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
     except Exception as error:  # the reader raises whatever the junk makes it

@@ -7,7 +7,6 @@ whose keys hold for every stage that does not set them itself. docs/spaces/ has 
 from __future__ import annotations
 
 import json
-import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,11 @@ from mnas.space import SearchSpace
 from mnas.spaces.checked import checked_space
 from mnas.spaces.definition import SCHEMA, BlockTemplate, SpaceDefinition, SqueezeDefinition, StageDefinition
 from mnas.spaces.staged import StagedSpace
+from mnas.toml_text import read_toml
 
 USER = "user/"
 """Begins the name of every space that is not the project's own."""
-MOST_BYTES = 1 << 18
 _MOST_SHOWN = 5
-_MOST_DOTS = 100
-"""In one line: the time that a dotted key takes grows with the square of its parts."""
 _PARTS: dict[str, type[BaseModel]] = {
     "stem": BlockTemplate,
     "head": BlockTemplate,
@@ -53,27 +50,12 @@ def read_space(path: Path) -> StagedSpace:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        if path.exists() and not path.is_file():
-            raise _unreadable(path, "it is no file")
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:
-            raise _unreadable(path, f"it is larger than {MOST_BYTES:,} bytes, which no space is")
-        if not data.strip():
-            raise _unreadable(path, "it is empty")
-        text = data.decode("utf-8-sig")
-        for number, line in enumerate(text.split("\n"), 1):
-            if line.count(".") > _MOST_DOTS:
-                raise _unreadable(path, f"line {number} is nested too deeply: more than {_MOST_DOTS} dots")
-        return tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        raise _unreadable(path, f"it is no text in UTF-8: byte {error.start}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise _unreadable(path, f"it is no TOML: {error}") from error
-    except RecursionError as error:
-        raise _unreadable(path, "it is nested too deeply") from error
+        found = read_toml(path)
     except (OSError, ValueError) as error:
         raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from error
+    if not found:
+        raise _unreadable(path, "it is empty")
+    return found
 
 
 def _unreadable(path: Path, why: str) -> SpaceError:

@@ -13,10 +13,9 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from mnas.errors import DataError
+from mnas.limits import MOST_PIXELS
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-MOST_PIXELS = 64_000_000
-"""Of one image; more is taken for a decompression bomb."""
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """Of these none runs other programs, as that of PostScript would."""

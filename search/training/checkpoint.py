@@ -11,10 +11,15 @@ import torch
 from torch import nn
 
 from mnas.errors import TrainingError
+from mnas.export.tensor_file import load_tensors
 from mnas.jsonio import write_bytes_atomic
 from search.training.averaging import MovingAverage
 
 _RULE = 1
+_PARTS: dict[str, type] = {
+    **{"rule": int, "training": str, "epochs_done": int, "module": dict, "optimiser": dict, "average_steps": int},
+    **{"averages": list, "generator": torch.Tensor},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,16 @@ class Checkpoint:
         optimiser: torch.optim.Optimizer,
         average: MovingAverage,
         generator: torch.Generator,
+        epochs: int,
     ) -> int:
-        """Put everything back and return how many epochs are done; 0 where nothing is kept, or nothing readable.
+        """Put everything back and return how many epochs are done; 0 where nothing is kept, or nothing that fits.
+
+        Args:
+            module: The network.
+            optimiser: Of its weights.
+            average: Of its weights.
+            generator: Of the order of the images and their changes.
+            epochs: Of the whole training.
 
         Raises:
             TrainingError: ``TRN11``: the file is of another training.
@@ -80,6 +93,8 @@ class Checkpoint:
                 why=f"it is of {kept['training']}, this is {self.training}",
                 fix="delete the file, and the network is trained from its start",
             )
+        if not 0 < kept["epochs_done"] < epochs or not _fits(kept, module, optimiser, average, generator):
+            return 0
         module.load_state_dict(kept["module"])
         optimiser.load_state_dict(kept["optimiser"])
         average.restore(kept["average_steps"], kept["averages"])
@@ -93,8 +108,66 @@ class Checkpoint:
     def _read(self) -> dict[str, Any] | None:
         # What cannot be read, e.g. after a power cut, costs the time of the epochs in it and no more.
         try:
-            kept = torch.load(self.path, map_location="cpu", weights_only=True)
+            kept = load_tensors(self.path)
         except Exception:  # damaged bytes are read as opcodes, and raise whatever those do
             return None
-        names = ("rule", "training", "epochs_done", "module", "optimiser", "average_steps", "averages", "generator")
-        return kept if isinstance(kept, dict) and all(name in kept for name in names) else None
+        is_whole = isinstance(kept, dict) and all(isinstance(kept.get(name), kind) for name, kind in _PARTS.items())
+        return kept if is_whole else None
+
+
+def _fits(
+    kept: dict[str, Any],
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: MovingAverage,
+    generator: torch.Generator,
+) -> bool:
+    """Say whether all parts are of the kinds and shapes of what they are to replace, before one of them does."""
+    weights = module.state_dict()
+    return (
+        kept["module"].keys() == weights.keys()
+        and all(_is_like(kept["module"][name], own) for name, own in weights.items())
+        and len(kept["averages"]) == len(average.state()[1])
+        and all(map(_is_like, kept["averages"], average.state()[1]))
+        and _is_like(kept["generator"], generator.get_state())
+        and _is_drawable(kept["generator"])
+        and _is_of(kept["optimiser"], optimiser)
+    )
+
+
+def _is_like(found: object, own: torch.Tensor) -> bool:
+    return isinstance(found, torch.Tensor) and (found.shape, found.dtype) == (own.shape, own.dtype)
+
+
+def _is_drawable(state: torch.Tensor) -> bool:
+    try:
+        torch.Generator().set_state(state)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _is_of(state: dict[str, Any], optimiser: torch.optim.Optimizer) -> bool:
+    """Say whether a state has this optimiser's settings, and moments of the shapes of its weights."""
+    groups, moments = state.get("param_groups"), state.get("state")
+    if not isinstance(groups, list) or not isinstance(moments, dict):
+        return False
+    if _settings(groups) != _settings(optimiser.state_dict()["param_groups"]):
+        return False
+    weights = dict(enumerate(weight for group in optimiser.param_groups for weight in group["params"]))
+    return moments.keys() <= weights.keys() and all(
+        isinstance(one, dict) and all(_is_moment(value, weights[place]) for value in one.values())
+        for place, one in moments.items()
+    )
+
+
+def _settings(groups: list[Any]) -> str:
+    """Return groups without the learning rate, which each step sets, as text: what a file holds may not be compared."""
+    return repr([{**one, "lr": 0} if isinstance(one, dict) and "lr" in one else None for one in groups])
+
+
+def _is_moment(value: object, weight: torch.Tensor) -> bool:
+    """Say whether a value is an average over steps, a number of steps, or not begun yet."""
+    if isinstance(value, torch.Tensor):
+        return value.shape in (weight.shape, ()) and value.dtype.is_floating_point
+    return value is None or isinstance(value, int | float)

@@ -111,7 +111,8 @@ class TrainingLoop:
     def _restore(self, checkpoint: Checkpoint | None) -> int:
         if checkpoint is None:
             return 0
-        return checkpoint.restore(self._module, self._optimiser, self._average, self._generator)
+        whole = self._schedule.epochs
+        return checkpoint.restore(self._module, self._optimiser, self._average, self._generator, whole)
 
     def _step(self, chosen: torch.Tensor, rate: float) -> torch.Tensor:
         """Learn from one batch, in halves and halves of halves where there is no memory for more."""

@@ -1,10 +1,13 @@
 """A folder of calibration images: read as the card says, or refused with the file and the reason."""
 
+import io
 import os
+import struct
 
 import numpy as np
 import pytest
 import torch
+from fuzzing import fuzzed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -37,6 +40,21 @@ def fill(folder, channels=1, count=LEAST_IMAGES, suffix=".png", px=12):
         else:
             Image.fromarray(image).save(path)
     return folder
+
+
+def npy_bytes(descr="|u1", shape="(12, 12)", data=bytes(144)):
+    header = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+
+
+def whole_file(suffix):
+    """The bytes of an image file."""
+    buffer = io.BytesIO()
+    if suffix == ".npy":
+        np.save(buffer, pixels(1, 1))
+    else:
+        Image.fromarray(pixels(1, 1)).save(buffer, format={".png": "PNG", ".jpg": "JPEG"}[suffix])
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".npy"])
@@ -96,15 +114,28 @@ def test_too_few_images_are_refused(tmp_path):
         read_calibration_images(fill(tmp_path, count=7), GREY)
 
 
-def test_links_to_images_are_images_and_links_to_folders_are_not_followed(tmp_path):
-    elsewhere, folder = fill(tmp_path / "elsewhere", count=LEAST_IMAGES + 3), tmp_path / "images"
-    folder.mkdir()
-    for path in sorted(elsewhere.iterdir())[:LEAST_IMAGES]:
-        (folder / path.name).symlink_to(path)
+def test_links_within_the_folder_are_images_and_links_to_folders_are_not_followed(tmp_path):
+    folder = tmp_path / "images"
+    kept, elsewhere = fill(folder / ".kept"), fill(tmp_path / "elsewhere", count=LEAST_IMAGES + 3)
+    for path in sorted(kept.iterdir()):
+        path.rename(path.with_suffix(".dat"))
+        (folder / path.name).symlink_to(path.with_suffix(".dat"))
     (folder / "loop").symlink_to(folder)
     (folder / "more").symlink_to(elsewhere)
-    found = read_calibration_images(folder, GREY)
-    np.testing.assert_array_equal(found, read_calibration_images(elsewhere, GREY, limit=99)[:LEAST_IMAGES])
+    expected = read_calibration_images(elsewhere, GREY, limit=99)[:LEAST_IMAGES]
+    np.testing.assert_array_equal(read_calibration_images(folder, GREY), expected)
+    (tmp_path / "alias").symlink_to(folder)
+    np.testing.assert_array_equal(read_calibration_images(tmp_path / "alias", GREY), expected)
+
+
+@pytest.mark.parametrize("target", ["../elsewhere/000.png", "{tmp_path}/elsewhere/000.png", "more/000.png"])
+def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path, target):
+    folder, elsewhere = fill(tmp_path / "images"), fill(tmp_path / "elsewhere")
+    (folder / "more").symlink_to(elsewhere)
+    (folder / "odd.png").symlink_to(target.format(tmp_path=tmp_path))
+    for read in (read_calibration_images, read_image_set):
+        with pytest.raises(DataError, match=r"DAT08.*odd\.png.*leads out of"):
+            read(folder, GREY)
 
 
 def test_what_is_called_an_image_and_is_no_file_is_told(tmp_path):
@@ -117,22 +148,58 @@ def test_what_is_called_an_image_and_is_no_file_is_told(tmp_path):
         read_calibration_images(tmp_path, GREY)
 
 
+@pytest.fixture(scope="module")
+def hostile_folder(tmp_path_factory):
+    return fill(tmp_path_factory.mktemp("hostile"), count=LEAST_IMAGES - 1)
+
+
 @settings(max_examples=40)
-@given(data=st.binary(max_size=300), suffix=st.sampled_from((".png", ".jpg", ".npy")), cut=st.integers(0, 400))
-def test_damaged_files_are_refused_by_name(tmp_path_factory, data, suffix, cut):
-    folder = fill(tmp_path_factory.mktemp("damaged"))
-    whole = folder / f"whole{suffix}"
-    if suffix == ".npy":
-        np.save(whole, pixels(1, 1))
-    else:
-        Image.fromarray(pixels(1, 1)).save(whole)
-    damaged = whole.read_bytes()[:cut][: whole.stat().st_size // 2]
-    whole.unlink()
-    (folder / f"000{suffix}").write_bytes(damaged or data)
-    if suffix != ".png":
-        (folder / "000.png").unlink()
-    with pytest.raises(DataError, match=rf"DAT12.*000\{suffix}"):
-        read_calibration_images(folder, GREY)
+@given(suffix=st.sampled_from((".png", ".jpg", ".npy")), data=st.data())
+def test_half_a_file_is_refused_by_name(hostile_folder, suffix, data):
+    whole, path = whole_file(suffix), hostile_folder / f"odd{suffix}"
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole) // 2))])
+    with pytest.raises(DataError, match=rf"DAT12.*odd\{suffix}"):
+        read_calibration_images(hostile_folder, GREY)
+    path.unlink()
+
+
+@fuzzed
+@given(
+    suffix=st.sampled_from((".png", ".jpg", ".npy")),
+    start=st.integers(0, 300),
+    length=st.integers(0, 300),
+    data=st.binary(max_size=300),
+    is_cut=st.booleans(),
+)
+def test_a_damaged_file_is_an_image_or_refused_by_name(hostile_folder, suffix, start, length, data, is_cut):
+    whole = whole_file(suffix)
+    path = hostile_folder / f"odd{suffix}"
+    path.write_bytes(whole[:start] + data + (b"" if is_cut else whole[start + length :]))
+    try:
+        found = read_calibration_images(hostile_folder, GREY)
+        assert found.shape == (LEAST_IMAGES, 1, 12, 12) and np.isfinite(found).all()
+    except DataError as error:
+        assert error.code == "DAT12" and path.name in str(error)
+    finally:
+        path.unlink()
+
+
+@fuzzed
+@given(
+    descr=st.sampled_from(("|u1", "<f4", ">f8", "<f2", "|O", "|V0", "<U1", "|b1", "<c8", "<M8[s]")),
+    shape=st.lists(st.integers(-2, 2**70), max_size=6).map(tuple) | st.sampled_from([(12, 12), (1, 12, 12), (0,), ()]),
+    size=st.integers(0, 600),
+)
+def test_no_header_of_an_array_crashes(hostile_folder, descr, shape, size):
+    path = hostile_folder / "odd.npy"
+    path.write_bytes(npy_bytes(descr, shape, bytes(size)))
+    try:
+        found = read_calibration_images(hostile_folder, GREY)
+        assert found.shape == (LEAST_IMAGES, 1, 12, 12) and np.isfinite(found).all()
+    except DataError as error:
+        assert error.code == "DAT12"
+    finally:
+        path.unlink()
 
 
 @pytest.mark.parametrize(
@@ -156,6 +223,62 @@ def test_arrays_of_another_kind_are_refused(tmp_path, values):
 def test_an_array_of_objects_runs_no_code(tmp_path):
     np.save(fill(tmp_path) / "odd.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match=r"DAT12.*odd\.npy"):
+        read_calibration_images(tmp_path, GREY)
+
+
+def test_a_picture_runs_no_program(tmp_path, monkeypatch):
+    tools, folder, ran = tmp_path / "tools", fill(tmp_path / "images"), tmp_path / "ran"
+    tools.mkdir()
+    (tools / "gs").write_text(f"#!/bin/sh\necho ran >> {ran}\nexit 1\n")
+    (tools / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", "gs")
+    Image.new("RGB", (12, 12)).save(folder / "odd.png", format="EPS")
+    with pytest.raises(DataError, match=r"DAT12.*odd\.png.*cannot identify"):
+        read_calibration_images(folder, GREY)
+    assert not ran.exists()
+    with Image.open(folder / "odd.png") as picture, pytest.raises(Exception):  # noqa: B017
+        picture.load()
+    assert ran.exists()  # the trap is one
+
+
+def test_a_bomb_of_pixels_is_not_decoded(tmp_path):
+    Image.new("1", (8001, 8000)).save(fill(tmp_path) / "odd.png")
+    with pytest.raises(DataError, match=r"DAT12.*odd\.png.*8001 x 8000 pixels are more than 64,000,000"):
+        read_calibration_images(tmp_path, GREY)
+
+
+def test_arrays_are_read_that_numpy_did_not_write(tmp_path):
+    (fill(tmp_path) / "0.npy").write_bytes(npy_bytes(data=bytes(range(144))))
+    found = read_calibration_images(tmp_path, GREY)
+    np.testing.assert_allclose(found[0, 0].ravel() * 0.2 + 0.3, np.arange(144) / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"PK\x03\x04" + bytes(60), "magic string is not correct"),
+        (npy_bytes(shape="(1000000, 1000000)"), "more than 64,000,000 pixels"),
+        (npy_bytes("<f8", "(1, 1000, 1000)"), "8,000,000 bytes of data, and 144 are there"),
+        (npy_bytes(shape="(-12, -12)"), "is no image"),
+        (npy_bytes(shape="(9223372036854775808, 2)"), "is no image"),
+        (npy_bytes(shape="(" * 4000 + "1" + ")" * 4000), "ValueError"),
+        (npy_bytes("|S0", "(100000000,)"), "pixels must be uint8"),
+        (npy_bytes()[:6] + b"\x02" + npy_bytes()[7:], r"only version 1\.0"),
+    ],
+    ids=["zip", "a million megapixels", "more than there is", "negative", "overflow", "nested", "nothing", "version"],
+)
+def test_arrays_that_lie_are_refused_before_memory_is_asked_for(tmp_path, content, why):
+    (fill(tmp_path) / "odd.npy").write_bytes(content)
+    with pytest.raises(DataError, match=rf"DAT12.*odd\.npy.*{why}"):
+        read_calibration_images(tmp_path, GREY)
+
+
+def test_an_array_with_a_hole_is_not_read_whole(tmp_path):
+    with (fill(tmp_path) / "odd.npy").open("wb") as file:
+        file.write(npy_bytes(shape="(100000, 100000)", data=b""))
+        file.truncate(file.tell() + 10**10)
+    with pytest.raises(DataError, match=r"DAT12.*odd\.npy.*more than 64,000,000 pixels"):
         read_calibration_images(tmp_path, GREY)
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from devices.references import REFERENCE_NETWORKS
 from mnas import cli
 from mnas.cli import main
-from mnas.cli.output import ConsoleReporter, Format, Result, render
+from mnas.cli.output import ConsoleReporter, Format, Result, render, say
 from mnas.store import FILE_NAME
 
 COMMANDS = {
@@ -205,6 +206,22 @@ def test_any_cell_survives_the_formats_for_programs(rows):
     assert render(result, Format.table)
 
 
+hostile = st.sampled_from(("Pixel [/b]", "[bold]x", "[link=a]", ":smile:", "a\x1b[2J\x07b", "\x9b31m"))
+names = st.one_of(hostile, st.text())
+
+
+@given(title=names, head=names, cell=names, note=names)
+def test_no_name_is_markup_of_a_table_or_steers_the_terminal(title, head, cell, note):
+    result = Result((head, "b"), [[cell, 1]], title=title, notes=[note])
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", render(result, Format.table))
+
+
+@pytest.mark.parametrize("name", ["Pixel [/b]", "[red]phone[/red]", "[link=https://x]", ":smile:", "a\\[b]"])
+def test_names_with_brackets_are_shown_as_they_are(name):
+    title, _, head, _, row, *_ = render(Result((name,), [[name]], title=name), Format.table).splitlines()
+    assert [text.strip() for text in (title, head, row)] == [name] * 3
+
+
 def test_markdown_escapes_what_would_end_a_cell():
     assert render(Result(("a",), [["x|y"]]), Format.md) == "| a |\n| --- |\n| x\\|y |\n"
 
@@ -221,6 +238,18 @@ def test_no_title_and_no_note_can_add_or_end_a_row_of_markdown(title, notes, row
     (table,) = [part for part in parts if part.startswith("| a |\n| --- |")]
     assert len(table.rstrip("\n").split("\n")) == 2 + len(rows)
     assert len(parts) == 1 + bool(title) + bool(notes)
+
+
+def test_no_message_steers_the_terminal(capsys):
+    reporter = ConsoleReporter(prefix="a\x1b[2J: ")
+    reporter.line("b\x07\tc")
+    reporter.warn("d\x9b31m")
+    reporter.progress("e\rf", 1, 1)
+    say("g\x1b]0;title\x07")
+    assert main(["lut", "show", "lut\x1b[2J", "--out", "nowhere\x1b"]) != 0
+    said = capsys.readouterr().err
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", said)
+    assert said.count("\N{REPLACEMENT CHARACTER}") >= 8 and "\tc" in said
 
 
 def test_progress_goes_to_stderr_as_plain_lines_and_quiet_says_warnings_alone(capsys):

@@ -1,11 +1,15 @@
 """The study's configuration: keys, ranges, files, flags, and what may change on resuming."""
 
+import json
+import re
 import tomllib
 
 import pytest
 import typer
+from fuzzing import fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
+from network_cases import tampered
 
 from mnas.cli.app import app
 from mnas.config import MAY_CHANGE_ON_RESUME, StudyConfig, make_config, merge_for_resume, read_config_file
@@ -138,6 +142,61 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path, content):
         with pytest.raises(ConfigError, match=r"CFG02.*cannot be read") as caught:
             read_config_file(place)
         assert str(place) in str(caught.value)
+
+
+WHOLE = "".join(f"{key} = {json.dumps(value)}\n" for key, value in OTHER.items())
+PIECE = re.compile(r"[\w.]+|\[+|\]+|[=,]|\"[^\"]*\"|\n")
+
+
+def is_read_or_told(path, text):
+    path.write_text(text, encoding="utf-8")
+    try:
+        config = make_config(read_config_file(path))
+    except ConfigError as error:
+        assert error.code in ("CFG01", "CFG02", "CFG40", "CFG41", "CFG42") and len(str(error)) < 2000
+        assert str(path) in str(error) or error.code != "CFG02"
+        return False
+    assert make_config(config.model_dump()) == config
+    assert config.limits.most_evaluations >= 1 and len(config.sought) >= 2
+    return True
+
+
+@fuzzed
+@given(tampered(st.just(WHOLE), PIECE))
+def test_a_study_file_that_was_tampered_with_is_read_or_told(tmp_path_factory, text):
+    is_read_or_told(tmp_path_factory.getbasetemp() / "study.toml", text)
+
+
+@fuzzed
+@given(st.text(st.characters(codec="utf-8")))
+def test_any_text_of_a_study_file_is_read_or_told(tmp_path_factory, text):
+    is_read_or_told(tmp_path_factory.getbasetemp() / "study.toml", text)
+
+
+HUGE = "0x" + "f" * 5000
+BAD = (HUGE, f"[{HUGE}]", "1" * 5000, "[" * 3000, "nan", "1e400", "2020-01-01", "[[1]]", "{}")
+ODD = (*BAD, '"\\u0000"', '"~nobody/x"')
+
+
+@pytest.mark.parametrize("key", [*OTHER, "accuracy_cmd", "schema_version", "self", "a.b", ".".join("a" * 90)])
+def test_no_value_of_a_study_file_is_an_error_of_python(tmp_path, key):
+    found = [is_read_or_told(tmp_path / "study.toml", f"{key} = {value}\n") for value in ODD]
+    assert not all(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("seed = " + "1" * 5000, "digits"),
+        ("a = " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        (".".join("a" * 500) + " = 1", "line 1 is nested too deeply"),
+        ("#" * 300_000, "larger than 262,144 bytes"),
+    ],
+)
+def test_a_study_file_that_cannot_be_held_is_refused(tmp_path, text, why):
+    (tmp_path / "study.toml").write_text(text)
+    with pytest.raises(ConfigError, match=rf"CFG02.*study\.toml.*{why}"):
+        read_config_file(tmp_path / "study.toml")
 
 
 @pytest.mark.parametrize("key", OTHER)

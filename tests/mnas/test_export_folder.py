@@ -130,7 +130,7 @@ def test_a_card_is_written_for_people_and_for_programs(tmp_path):
     folder = tmp_path / "0123456789ab"
     assert json.loads((folder / "card.json").read_text()) == written
     text = (folder / "card.md").read_text()
-    assert text.startswith("# Network 0123456789ab\n\nFound <by> a study & more.\n")
+    assert text.startswith("# Network 0123456789ab\n\nFound \\<by> a study & more.\n")
     for part in ("16 x 16 px", "1,234,567, 7,654", "T-shirt/top, Bag", "0.2000 ms on a cpu", "0.1235 ms", "91.25 %"):
         assert part in text
     rows = [line for line in text.splitlines() if line.startswith("|")]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from fuzzing import fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,6 +79,7 @@ def test_what_is_no_objective_is_refused_by_name(text, code):
     assert caught.value.exit_code == 2 and "write them like" in str(caught.value)
 
 
+@fuzzed
 @given(st.text(max_size=30))
 def test_any_text_is_understood_or_refused(text):
     try:

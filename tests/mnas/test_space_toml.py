@@ -20,13 +20,13 @@ from mnas.spaces.checked import MOST_CELLS, cells_of, checked_space
 from mnas.spaces.definition import BlockTemplate, SpaceDefinition, SqueezeDefinition, StageDefinition
 from mnas.spaces.presets import FAMILIES, chosen_space, open_space
 from mnas.spaces.toml_file import (
-    MOST_BYTES,
     definition_from_json,
     definition_to_json,
     own_definition,
     read_space,
     space_to_toml,
 )
+from mnas.toml_text import MOST_BYTES
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "spaces"
 TINY = (EXAMPLES / "tiny.toml").read_text(encoding="utf-8")

@@ -12,7 +12,8 @@ from threading import Thread
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from fuzzing import fuzzed
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mnas.download import Limits
@@ -124,7 +125,7 @@ def test_a_pickle_that_names_code_is_refused_and_runs_nothing(value, monkeypatch
         parse_pickle(data, "labels", 10, "f")
 
 
-@settings(max_examples=60, deadline=None)
+@fuzzed
 @given(data=st.data())
 def test_damaged_pickles_are_refused_or_read_but_never_raise_anything_else(data):
     whole = bytearray(as_pickle(CIFAR10, *records(10, 0, 2)))
@@ -136,6 +137,19 @@ def test_damaged_pickles_are_refused_or_read_but_never_raise_anything_else(data)
         assert error.code in ("DAT02", "DAT10")
     else:
         assert images.shape == (len(labels), 3, 32, 32)
+
+
+@fuzzed
+@given(data=st.binary(max_size=200), images=st.integers(0, 3), place=st.integers(0, 3074))
+def test_binary_files_of_any_content_are_read_or_refused(data, images, place):
+    whole = bytearray(3073 * images)
+    whole[place : place + len(data)] = data
+    try:
+        found, labels = parse_binary(bytes(whole), 1, 10, "f")
+    except DataError as error:
+        assert error.code == "DAT02"
+    else:
+        assert found.shape == (len(labels), 3, 32, 32) and 0 <= labels.min() <= labels.max() < 10
 
 
 @given(st.integers(0, 3073 * 2 + 5))

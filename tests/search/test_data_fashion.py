@@ -8,6 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from fuzzing import fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,17 @@ def test_a_truncated_idx_file_is_refused_wherever_it_ends(cut):
 def test_garbage_is_refused(data):
     with pytest.raises(DataError, match="DAT02"):
         parse_idx(b"x" + data, 3, "f")
+
+
+@fuzzed
+@given(head=st.lists(st.sampled_from((0, 1, 2, 4, 8, 127, 128, 255)), max_size=16), data=st.binary(max_size=40))
+def test_no_idx_file_is_an_error_of_python(head, data):
+    whole = bytearray(idx(np.zeros((2, 4, 4), dtype=np.uint8)))
+    whole[: len(head)] = head
+    try:
+        assert parse_idx(bytes(whole) + data, 3, "f").ndim == 3
+    except DataError as error:
+        assert error.code == "DAT02"
 
 
 def test_trailing_bytes_and_labels_for_images_are_refused():

@@ -1,5 +1,8 @@
 """Learning from a teacher, and MnasNet's recipe: what they change, that nothing else does, and what is refused."""
 
+import os
+import pickle
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -100,6 +103,28 @@ def test_what_is_no_teacher_is_refused(name, digits):
     with pytest.raises(TrainingError) as caught:
         open_teacher(name, digits)
     assert caught.value.code == "TRN16" and name.removeprefix("supernet:") in str(caught.value)
+
+
+class Code:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("dump", [torch.save, lambda state, path: path.write_bytes(pickle.dumps(state))])
+@pytest.mark.parametrize("place", ["", "weights.pt", "supernet:"])
+def test_a_teacher_with_code_in_it_is_refused_and_runs_none(trained, digits, tmp_path, place, dump):
+    folder = tmp_path / "teacher"
+    shutil.copytree(trained, folder)
+    state = {**torch.load(folder / "weights.pt", weights_only=True), "more": Code(tmp_path / "ran")}
+    dump(state, folder / "weights.pt")
+    dump(state, folder / "supernet.pt")
+    name = f"supernet:{folder}" if place == "supernet:" else str(folder / place)
+    with pytest.raises(TrainingError, match="TRN16"):
+        open_teacher(name, digits)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_broken_onnx_file_is_refused(digits, tmp_path):

@@ -94,7 +94,7 @@ def test_every_result_of_a_foreign_table_is_stamped(studied):
         assert card["device_key"] == result.session["device_key"] != stamp["device_key"]
         assert "onnxruntime" in card["device"] and PHONE not in card["device"]
         text = (out / member["export"] / "card.md").read_text()
-        assert f"by the FOREIGN table {result.lut_id}, of Phone \\| &lt;b&gt;X&lt;/b&gt;, tflite" in text
+        assert f"by the FOREIGN table {result.lut_id}, of Phone \\| \\<b>X\\</b>, tflite" in text
         assert "IMPORTED from phone.json (json)" in text
     assert front["lut_marks"] == ["IMPORTED from phone.json (json)"]
     for output_format in Format:

@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from fuzzing import fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -177,9 +178,10 @@ def test_absent_files_and_other_encodings_are_refused(tmp_path):
             TabularProblem.read(tmp_path / name, OBJECTIVES)
 
 
+@fuzzed
 @given(text=st.text(max_size=200), ending=st.sampled_from([".csv", ".json"]))
 def test_no_text_breaks_the_reader(text, ending, tmp_path_factory):
-    path = tmp_path_factory.mktemp("texts") / f"t{ending}"
+    path = tmp_path_factory.getbasetemp() / f"text{ending}"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(MnasError):
         read_table(path, ["top1"])

@@ -97,7 +97,7 @@ def test_what_is_predicted_by_a_doubtful_or_foreign_table_says_so_in_every_file(
         assert [(one["lut_marks"], one["foreign_lut"]) for one in stamped] == [(marks, stamp)] * 3
         for path in folder.rglob("card.md"):
             text = path.read_text(encoding="utf-8")
-            assert ("UNVALIDATED" in text) == ("by the FOREIGN table of Phone \\| &lt;b&gt;X" in text) == bool(marks)
+            assert ("UNVALIDATED" in text) == ("by the FOREIGN table of Phone \\| \\<b>X" in text) == bool(marks)
 
 
 @pytest.mark.parametrize("output_format", list(Format))

@@ -1,6 +1,7 @@
 """Trainings that are interrupted, or short of memory: gone on with to the same bits, or in smaller parts."""
 
 import hashlib
+import os
 import resource
 import subprocess
 import sys
@@ -105,6 +106,62 @@ def test_a_damaged_checkpoint_costs_its_epochs_and_nothing_else(tmp_path, damage
     dataset = open_dataset("digits")
     found = train_network(network(), dataset, SHORT, 5, None, path)
     assert digest_of(found.module) == digest_of(train_network(network(), dataset, SHORT, 5).module)
+
+
+class Code:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+def drop_a_weight(kept):
+    del kept["module"][next(iter(kept["module"]))]
+
+
+def widen_a_moment(kept):
+    kept["optimiser"]["state"][0]["momentum_buffer"] = torch.zeros(3)
+
+
+def settle_another_rate(kept):
+    kept["optimiser"]["param_groups"][0]["momentum"] = "fast"
+
+
+CHANGES = {
+    "a weight": drop_a_weight,
+    "weights": lambda kept: kept.update(module=[1, 2]),
+    "a moment": widen_a_moment,
+    "settings": settle_another_rate,
+    "no optimiser": lambda kept: kept.update(optimiser={}),
+    "averages": lambda kept: kept["averages"].pop(),
+    "epochs": lambda kept: kept.update(epochs_done=99),
+    "no epochs": lambda kept: kept.update(epochs_done="two"),
+    "generator": lambda kept: kept.update(generator=torch.zeros_like(kept["generator"])),
+    "rule": lambda kept: kept.update(rule=torch.ones(2)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_checkpoint_with_parts_of_other_kinds_costs_its_epochs_and_nothing_else(tmp_path, change):
+    path, dataset = tmp_path / "net.part", open_dataset("digits")
+    schedule = replace(SHORT, ema_decay=0.9)
+    interrupted(path, schedule)
+    kept = torch.load(path, weights_only=True)
+    change(kept)
+    torch.save(kept, path)
+    steps = []
+    train_network(network(), dataset, schedule, 5, lambda done, *_: bool(steps.append(done)), path)
+    assert steps == list(range(1, 33))
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    path = tmp_path / "net.part"
+    interrupted(path)
+    kept = torch.load(path, weights_only=True)
+    torch.save({**kept, "averages": [Code(tmp_path / "ran")]}, path)
+    train_network(network(), open_dataset("digits"), SHORT, 5, None, path)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_checkpoint_holds_no_code(tmp_path):

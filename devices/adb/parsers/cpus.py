@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from devices.adb.parsers.props import int_of
+from devices.adb.parsers.numbers import int_of
 
 ClusterName = Literal["big", "middle", "little"]
 
-_CORE = re.compile(r"^cpu(\d+)((?: \w+=\S*)*)$")
+_CORE = re.compile(r"^cpu(\d{1,3})((?: \w+=\S*)*)$")
 _MOST_CORES = 256
 
 

@@ -53,8 +53,3 @@ def abis_of(props: Mapping[str, str]) -> tuple[str, ...]:
     """Return the binary interfaces that run, the best first."""
     listed = first_of(props, _ABI_LISTS) or first_of(props, ("ro.product.cpu.abi",))
     return tuple(abi.strip() for abi in listed.split(",") if abi.strip())
-
-
-def int_of(text: str) -> int | None:
-    """Return the integer that a text is, else ``None``."""
-    return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text.strip()) else None

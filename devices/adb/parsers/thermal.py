@@ -19,8 +19,8 @@ STATUS_NAMES = ("none", "light", "moderate", "severe", "critical", "emergency", 
 """Values of android.os.PowerManager.THERMAL_STATUS_*."""
 
 _HAL = "Current temperatures from HAL:"
-_ENTRY = re.compile(r"Temperature\{mValue=([^,}]+), mType=(-?\d+), mName=([^,}]*)(?:, mStatus=(-?\d+))?")
-_STATUS = re.compile(r"^\s*Thermal Status: (\d+)\s*$", re.MULTILINE)
+_ENTRY = re.compile(r"Temperature\{mValue=([^,}]+), mType=(-?\d{1,9}), mName=([^,}]*)(?:, mStatus=(-?\d{1,9}))?")
+_STATUS = re.compile(r"^\s*Thermal Status: (\d{1,9})\s*$", re.MULTILINE)
 _ZONE = re.compile(r"^(\S+) (-?\d{1,9}) (\S.*?)\s*$")
 _NO_ZONES = re.compile(
     r"(^|[-_])(ibat|vbat|vph|bcl|isense|batt?[-_]?(soc|volt|curr)|lvl\d?)([-_]|$)|^soc$", re.IGNORECASE

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fuzzing import fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
 from software_phone.fetch import fetch_packages
@@ -321,6 +322,7 @@ def _transcript(launches: Sequence[tuple[list[str], list[str] | None, int]]) -> 
 _BATCH = Batch(_TOKEN, "/x", (), marker="@mark")
 
 
+@fuzzed
 @given(_LAUNCHES)
 def test_whatever_a_runner_prints_comes_back_as_it_was(
     launches: list[tuple[list[str], list[str] | None, int]],
@@ -333,6 +335,7 @@ def test_whatever_a_runner_prints_comes_back_as_it_was(
     assert isinstance(events[-1], Done)
 
 
+@fuzzed
 @given(_LAUNCHES, st.data())
 def test_a_stream_that_is_cut_gives_nothing_but_the_beginning(
     launches: list[tuple[list[str], list[str] | None, int]], data: st.DataObject

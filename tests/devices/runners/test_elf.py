@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fuzzing import fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
 from runner_programs import MACHINES, elf_bytes
@@ -70,6 +71,7 @@ def test_a_file_that_is_not_there_or_a_folder(tmp_path):
     assert code_of(read_elf, tmp_path) == "RNR01"
 
 
+@fuzzed
 @given(st.integers(0, len(elf_bytes()) - 1))
 def test_a_program_cut_anywhere_is_refused(tmp_path_factory, end):
     path = tmp_path_factory.getbasetemp() / "cut"
@@ -77,10 +79,15 @@ def test_a_program_cut_anywhere_is_refused(tmp_path_factory, end):
     assert code_of(read_elf, path) in ("RNR03", "RNR04")
 
 
-@given(st.integers(4, 250), st.integers(0, 255))
-def test_a_damaged_byte_never_breaks_the_reader(tmp_path_factory, place, value):
-    data = bytearray(elf_bytes())
-    data[place] = value
+@fuzzed
+@given(
+    abi=st.sampled_from(sorted(MACHINES)),
+    changes=st.lists(st.tuples(st.integers(4, 400), st.binary(min_size=1, max_size=8)), min_size=1, max_size=4),
+)
+def test_damaged_bytes_never_break_the_reader(tmp_path_factory, abi, changes):
+    data = bytearray(elf_bytes(abi))
+    for place, new in changes:
+        data[place : place + len(new)] = new
     path = tmp_path_factory.getbasetemp() / "damaged"
     path.write_bytes(bytes(data))
     try:

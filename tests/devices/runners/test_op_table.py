@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fuzzing import fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
 from runner_programs import transcript
@@ -70,6 +71,15 @@ def test_an_output_without_a_table_is_an_error():
     for text in ("", transcript("tflite_2026.out")):
         with pytest.raises(DeviceError, match="RNR17"):
             read(text)
+
+
+@fuzzed
+@given(st.integers(0, len(NEW)), st.integers(0, 200), st.text(max_size=30))
+def test_a_damaged_table_is_an_error_or_read(start, length, text):
+    try:
+        assert all(op.mean_ms >= 0 for op in read(NEW[:start] + text + NEW[start + length :]))
+    except DeviceError as error:
+        assert error.code == "RNR17"
 
 
 @given(st.integers(0, NEW.index("Delegate internal:")))
