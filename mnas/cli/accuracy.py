@@ -92,7 +92,7 @@ def audit(
         "proxy_width": proxy_width,
     }
     keys |= {name: value for name, value in proxy.items() if value is not None}
-    asked = make_config({**keys, "training": training})
+    asked = make_config({**keys, "training": training, "population": population})
     names = tuple(dict.fromkeys((*(estimator or DEFAULT_ESTIMATORS), *(["command"] if accuracy_cmd else []))))
     if plan:
         emit(_plan(asked, networks, seeds, names), output_format, output)

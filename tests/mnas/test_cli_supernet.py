@@ -126,7 +126,7 @@ def test_every_setting_of_the_training_can_be_given(tmp_path, capsys):
     assert read_checkpoint(tmp_path / "out").averages
     for words in (["--lr", "inf"], ["--lr", "nan"], ["--clip-norm", "nan"], ["--ema", "nan"]):
         assert main(["supernet", "train", *DIGITS, *words, "--out", str(tmp_path / "x")]) == 2
-        assert "CFG01" in capsys.readouterr().err
+        assert ("CFG01" if words == ["--lr", "inf"] else words[0]) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
