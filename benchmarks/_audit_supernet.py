@@ -12,12 +12,14 @@ from _audit_rows import Deadline, OutOfTimeError, Rows
 from _audit_truth import DATA, STUDY_SEED, audit_space, drawn
 
 from mnas.jsonio import sha256_json
+from search.accuracy.setting import AccuracySetting
 from search.data.dataset import tensors
 from search.data.registry import open_dataset
 from search.supernet.checkpoint import read_checkpoint
 from search.supernet.estimator import SupernetEstimator, open_supernet_estimator
 from search.supernet.run import SupernetRequest, train_supernet
 from search.supernet.schedule import SupernetSchedule, supernet_schedule
+from search.training.schedule import schedule_for
 from search.training.trainer import reproducible
 
 PART, EXTRACTION = "supernet", "extraction"
@@ -70,9 +72,16 @@ def _tell(step: int, steps: int) -> None:
         print(f"supernet: step {step} of {steps}", file=sys.stderr)
 
 
+def audit_setting() -> AccuracySetting:
+    """Return what the audit's estimators are made from."""
+    dataset, proxy = open_dataset(DATA), schedule_for(DATA, "proxy")
+    size, fingerprint = dataset.size("train"), dataset.fingerprint
+    return AccuracySetting(audit_space(), DATA, None, size, proxy, STUDY_SEED, fingerprint=fingerprint)
+
+
 def supernet_estimator(work: Path) -> SupernetEstimator:
     """Return the estimator of the trained supernet."""
-    return open_supernet_estimator(_folder(work), DATA, None, STUDY_SEED)
+    return open_supernet_estimator(_folder(work), audit_setting())
 
 
 def supernet_figures(rows: Rows, work: Path) -> dict[str, Any]:

@@ -20,13 +20,14 @@ from _audit_figures import agreement, ends, truth_figures
 from _audit_predictor import JUDGED_ON, LEARNED_FROM, predictor_figures
 from _audit_rows import Deadline, OutOfTimeError, Rows
 from _audit_supernet import (
+    audit_setting,
     check_extraction,
     extraction_figures,
     supernet_estimator,
     supernet_figures,
     train_missing,
 )
-from _audit_truth import DATA, STUDY_SEED, Truth, audit_space, drawn, size_of, train_truth
+from _audit_truth import STUDY_SEED, Truth, drawn, size_of, train_truth
 from _result import write_result
 
 from devices.long_work import long_work
@@ -35,9 +36,6 @@ from mnas.seeding import derive_seed
 from search.accuracy.audit_statistics import advantage_within_bands, bands_of, kendall_tau
 from search.accuracy.estimator import AccuracyEstimator
 from search.accuracy.registry import open_accuracy
-from search.accuracy.setting import AccuracySetting
-from search.data.registry import open_dataset
-from search.training.schedule import schedule_for
 
 PARTS = ("truth", "supernet", "extraction", "estimates", "predictor")
 TARGETS = {
@@ -61,11 +59,9 @@ def estimators(work: Path) -> dict[str, AccuracyEstimator]:
     Args:
         work: Folder of the supernet.
     """
-    space, size = audit_space(), open_dataset(DATA).size("train")
-    setting = AccuracySetting(space, DATA, None, size, schedule_for(DATA, "proxy"), STUDY_SEED)
     return {
         "supernet": supernet_estimator(work),
-        **{name: open_accuracy(f"zero-cost:{name}", setting) for name in ZERO_COST},
+        **{name: open_accuracy(f"zero-cost:{name}", audit_setting()) for name in ZERO_COST},
     }
 
 

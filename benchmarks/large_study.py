@@ -77,10 +77,7 @@ def study(folder: Path, table: Path, evaluations: int) -> dict[str, Any]:
     found: dict[str, Any] = {"run": run(mnas("study", "run", "--table", str(table), *words.split(), *more))}
     for name in ("list", "show"):
         found[name] = run(mnas("study", name, *more))
-    found["report"] = run(mnas("report", *more))
     found["store_bytes"] = sum(path.stat().st_size for path in folder.glob(f"{FILE_NAME}*"))
-    pages = list((folder / "reports").glob("*.html"))
-    found["page_bytes"] = max((page.stat().st_size for page in pages), default=0)
     return found
 
 
@@ -120,7 +117,6 @@ def main() -> int:
             figures |= {f"{label}{name}_s": one["s"] for name, one in commands.items()}
             figures |= {f"{label}{name}_gib": one["bytes"] / 2**30 for name, one in commands.items()}
             figures[f"{label}store_kib_per_candidate"] = found["store_bytes"] / 1024 / evaluations
-            figures[f"{label}page_mb"] = found["page_bytes"] / 1e6
     figures["memory_gib"] = max(value for name, value in figures.items() if name.endswith("_gib"))
     figures["failed_commands"] = failed
     return int(not write_result("large_study", figures, TARGETS, [0], options.json))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def describe_on_host(device: str) -> DeviceOnHost:
         ConfigError: Not a device spec.
         DeviceError: The device cannot be opened.
     """
-    with open_device(device) as opened:
+    with closing(open_device(device)) as opened:
         return DeviceOnHost(opened.info, opened.model_format)
 
 

@@ -13,7 +13,6 @@ from mnas.data_names import canonical_data, is_image_folder
 from mnas.errors import ConfigError
 from mnas.jsonio import shown
 from mnas.objectives import Objective, read_objectives
-from mnas.spaces.toml_file import is_space_file
 from mnas.toml_text import read_toml
 
 MAY_CHANGE_ON_RESUME = ("budget", "patience")
@@ -98,12 +97,6 @@ class StudyConfig(BaseModel):
     def sought(self) -> tuple[Objective, ...]:
         """The objectives in their order."""
         return read_objectives(self.objectives, len(self.devices))
-
-    def preset_for(self, fitted: str) -> str:
-        """Return the preset that is meant where another would fit the data; a space of a file has none."""
-        if self.preset != _AUTO:
-            return self.preset
-        return "" if is_space_file(self.space) else fitted
 
     @field_validator("data")
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from mnas.objectives import Objective
 from mnas.space import Genome
+from search.accuracy.estimator import SCORE
 
 Status = Literal["done", "failed"]
 _WORST_ERROR = 1.0
@@ -51,15 +52,16 @@ class Candidate:
         predicted_ms: Latency before it was trained, all devices combined.
         latency_source: Of ``predicted_ms``: ``lut``, ``predicted`` or ``simulated``.
         status: ``done`` or ``failed``.
-        error: Fraction 0..1 on rank-val; ``None`` when it failed.
+        error: Fraction 0..1 on rank-val, or the rank by a score (see `score`); ``None`` when it failed.
         loss: Cross-entropy on rank-val; ``None`` when it failed.
         accuracy_source: E.g. ``proxy:<fidelity>``.
-        reward: MnasNet's reward; ``None`` when it failed.
+        reward: MnasNet's reward; ``None`` when it failed, or was ranked by a score.
         seed: Of its training.
         cost_s: CPU seconds.
         reason: Why it failed, or "".
         values: Every objective of the study with its source; empty in studies from before there were others than
             error and latency.
+        std: Standard deviation of the error over repeats, or as a user's trainer told it; ``None`` where not known.
     """
 
     number: int
@@ -77,6 +79,7 @@ class Candidate:
     cost_s: float
     reason: str = ""
     values: tuple[ObjectiveValue, ...] = ()
+    std: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON."""
@@ -92,6 +95,11 @@ class Candidate:
         values = tuple(ObjectiveValue(**one) for one in value.get("values", ()))
         own = {"genome": tuple(value["genome"]), "seed": int(value["seed"]), "values": values}
         return cls(**{**value, **own})
+
+    @property
+    def score(self) -> str:
+        """Name of the score that ranked it, or "": then ``error`` is the share of networks ahead of it."""
+        return self.accuracy_source.split(":")[1] if self.accuracy_source.startswith(SCORE) else ""
 
     @property
     def objectives(self) -> tuple[float, ...]:

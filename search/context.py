@@ -10,11 +10,11 @@ from mnas.architecture import Architecture
 from mnas.config import StudyConfig
 from mnas.space import Genome, SearchSpace
 from mnas.store import Store
-from search.accuracy.proxy_schedule import with_fidelities
+from search.accuracy.proxy_schedule import schedule_of
 from search.data.dataset import Dataset
 from search.events import EventLog
 from search.executors.executor import Executor
-from search.training.schedule import TrainingSchedule, schedule_for
+from search.training.schedule import TrainingSchedule
 
 
 class Reporter(Protocol):
@@ -68,8 +68,7 @@ class StudyContext:
 
     def schedule(self, purpose: str) -> TrainingSchedule:
         """Return the training schedule for ``proxy`` or ``final``."""
-        found = schedule_for(self.config.data, purpose, is_small=self.config.training == "small")
-        return with_fidelities(found, self.config, self.dataset.size("train")) if purpose == "proxy" else found
+        return schedule_of(self.config, purpose, self.dataset.size("train"))
 
     def architecture(self, genome: Genome) -> Architecture:
         """Return the architecture of a genome."""

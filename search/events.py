@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from mnas.jsonio import canonical_json
 from mnas.store import Store, utc_now
@@ -13,6 +13,16 @@ from mnas.store import Store, utc_now
 def device_key(number: int) -> str:
     """Return the key of what is recorded of each device: "" for the first, so that one device is as it ever was."""
     return "" if number == 1 else str(number)
+
+
+class Events(Protocol):
+    """What an estimator of generations needs of a log: events of a kind by their keys, each recorded once."""
+
+    def append(self, kind: str, payload: dict[str, Any], key: str = "") -> None:
+        """Record an event; a kind and key that are there already stay as they are."""
+
+    def payloads(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return key -> payload of all events of a kind, in the order in which they were recorded."""
 
 
 class EventLog:

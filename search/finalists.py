@@ -93,6 +93,7 @@ def _final_job(context: StudyContext, finalist: Candidate, repeat: int, weights:
         evaluate_splits=("val",),
         keep_weights_path=str(weights),
         checkpoint_path=str(weights.with_suffix(".part")),
+        fingerprint=context.dataset.fingerprint,
     )
 
 

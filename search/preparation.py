@@ -35,6 +35,13 @@ def require_same_data(context: StudyContext) -> None:
         )
 
 
+def tell_left_out(context: StudyContext) -> None:
+    """Record for every reader of the results that some of the data's files could not be read."""
+    if left_out := context.dataset.left_out:
+        context.log.append("notice", {"text": f"{left_out}; mnas data check lists them"}, "left out")
+        context.reporter.warn(left_out)
+
+
 def prepare(context: StudyContext) -> tuple[Outlook, Goal]:
     """Return outlook and goal; a study that can never go on is marked, so that no ``--resume`` picks it up.
 

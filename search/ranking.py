@@ -14,10 +14,8 @@ from mnas.errors import StudyError, TrainingError
 from mnas.objectives import Objective
 from mnas.seeding import named_rng
 from mnas.space import Genome
-from search.accuracy.estimator import AccuracyEstimate
+from search.accuracy.estimator import SCORE, AccuracyEstimate
 from search.accuracy.generation import Contender, Told, run_generation
-from search.accuracy.registry import open_accuracy
-from search.accuracy.setting import accuracy_setting
 from search.algorithms.algorithm import Algorithm, FloatArray, Learner
 from search.algorithms.feasible import FeasibleSearch
 from search.algorithms.registry import open_algorithm
@@ -33,6 +31,7 @@ from search.pareto import front_indices, hypervolume
 from search.progress import SearchState, best_within, device_seconds, progress_text
 from search.reward import mnasnet_reward
 from search.stopping import Stopping
+from search.study_accuracy import keep_estimator, study_estimator
 from search.warm_start import warm_genomes
 
 
@@ -64,7 +63,7 @@ class Ranking:
         self._goal = goal
         self._memo: dict[Genome, tuple[LatencyEstimate, ...]] = {}
         self._measuring = CandidateMeasuring(context, measured_devices(config.sought, len(config.devices)))
-        self._estimator = open_accuracy(config.accuracy, accuracy_setting(context))
+        self._estimator = study_estimator(context)
         self._stopping = Stopping(context.log, config.limits, config.patience)
         self._known = {key: Candidate.from_json(value) for key, value in context.log.payloads("evaluated").items()}
 
@@ -129,6 +128,7 @@ class Ranking:
         ]
         new = [one for one in asked if one.arch_id not in self._known]
         if new:
+            keep_estimator(self._context, self._estimator)
             self._stopping.begin(first)
         self._measure(new)
         contenders = [self._contender(one) for one in asked]
@@ -196,8 +196,9 @@ class Ranking:
             candidate = self._candidate(
                 asked,
                 error=estimate.error,
+                std=estimate.std,
                 loss=estimate.loss,
-                reward=reward,
+                reward=None if estimate.source.startswith(SCORE) else reward,
                 seed=estimate.seeds[0] if estimate.seeds else 0,
                 cost_s=estimate.cost_s,
                 accuracy_source=f"{estimate.source}:{estimate.fidelity}",
@@ -213,6 +214,7 @@ class Ranking:
         asked: _Asked,
         *,
         error: float | None = None,
+        std: float | None = None,
         loss: float | None = None,
         reward: float | None = None,
         seed: int = 0,
@@ -230,6 +232,7 @@ class Ranking:
             latency_source=_source_of(self._memo[asked.genome]),
             status="failed" if reason else "done",
             error=error,
+            std=std,
             loss=loss,
             accuracy_source=accuracy_source,
             reward=reward,

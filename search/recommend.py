@@ -148,4 +148,5 @@ def _test_job(context: StudyContext, finalist: Candidate, repeat: int) -> Evalua
         dataset_folder=context.config.data_dir or None,
         weights_path=str(weights_path(context.work, finalist.arch_id, repeat)),
         split="test",
+        fingerprint=context.dataset.fingerprint,
     )

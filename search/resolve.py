@@ -7,13 +7,14 @@ from pathlib import Path
 from mnas.config import StudyConfig
 from mnas.errors import ConfigError, DataError
 from mnas.objectives import is_reward
-from mnas.spaces.presets import chosen_space, fitted_preset
-from search.accuracy.registry import require_accuracy
+from search.accuracy.registry import open_accuracy, require_accuracy
+from search.accuracy.setting import setting_of
 from search.algorithms.registry import require_algorithm
 from search.combination import Combination
 from search.context import Reporter
 from search.data.registry import DataShape, open_dataset
 from search.executors.executor import Executor, InProcessExecutor
+from search.fitting import AUTO, fitting_space
 from search.study_device import require_study_device
 
 
@@ -28,10 +29,12 @@ def resolve(config: StudyConfig, reporter: Reporter, executor: Executor | None =
     Raises:
         ConfigError: ``CFG06``: the preset's networks do not fit the data; ``CFG08``: a foreign table is allowed and
             none is named; ``CFG09``: no such algorithm; ``CFG13``: a device without int8; ``CFG23``, ``CFG44``: an
-            algorithm for other objectives; ``CFG43``: weights of the devices; or not a device spec.
+            algorithm for other objectives; ``CFG43``: weights of the devices; or not a device spec. ``CFG50`` to
+            ``CFG53``: the accuracy estimator cannot be opened.
         DataError: The data set is not to be had, or damaged.
         DeviceError: The device cannot be opened.
         SpaceError: No such space or preset, or its file is wrong.
+        SupernetError: ``SUP01``, ``SUP05``, ``SUP06``: a supernet cannot be read, or is of other data or another space.
     """
     _require_named_table(config)
     require_algorithm(config.algorithm)
@@ -42,29 +45,17 @@ def resolve(config: StudyConfig, reporter: Reporter, executor: Executor | None =
         require_study_device(spec, config.dtype, executor or InProcessExecutor())
     folder = Path(config.data_dir) if config.data_dir else None
     try:
-        dataset = open_dataset("fashion" if config.data == "auto" else config.data, folder)
+        dataset = open_dataset("fashion" if config.data == AUTO else config.data, folder)
     except DataError as failure:
-        if config.data != "auto" or folder is not None or failure.code != "DAT01":
+        if config.data != AUTO or folder is not None or failure.code != "DAT01":
             raise
         reporter.warn(f"Fashion-MNIST cannot be had, so the embedded digits take its place: {failure}")
         dataset = open_dataset("digits")
-    data, shape = dataset.name if config.data == "auto" else config.data, DataShape.of(dataset)
-    fitted = fitted_preset(config.space, data, shape.channels, shape.classes, shape.px)
-    preset = config.preset_for(fitted)
-    network = chosen_space(config.space, preset)
-    smallest = network.decode(network.extremes()[0])
-    if (smallest.input_shape_chw[0], smallest.classes) != (dataset.channels, dataset.classes):
-        raise ConfigError(
-            "CFG06",
-            f"the networks of {network.name} do not fit the data {dataset.name}",
-            value=f"{smallest.input_shape_chw[0]} channels and {smallest.classes} classes, data has "
-            f"{dataset.channels} and {dataset.classes}",
-            why="not one of them could be trained",
-            fix=f"use --preset {fitted}"
-            if preset
-            else f"set in_channels = {shape.channels} and classes = {shape.classes} in the file of the space",
-        )
-    return config.model_copy(update={"data": data, "preset": preset})
+    data = dataset.name if config.data == AUTO else config.data
+    preset, network = fitting_space(config.space, config.preset, data, DataShape.of(dataset))
+    resolved = config.model_copy(update={"data": data, "preset": preset})
+    open_accuracy(config.accuracy, setting_of(resolved, network, dataset))
+    return resolved
 
 
 def _require_suited(config: StudyConfig) -> None:

@@ -14,9 +14,6 @@ from mnas.config import StudyConfig, make_config
 from mnas.errors import StudyError
 from mnas.ids import matching_ids
 from mnas.store import Store
-from search.accuracy.audit_log import latest_verdict
-from search.accuracy.audit_notes import notes_for_search
-from search.accuracy.shipped_audits import shipped_verdict
 from search.candidate import Candidate, ObjectiveValue
 from search.events import EventLog, device_key
 from search.final_values import MeasuredFinalists
@@ -24,6 +21,7 @@ from search.foreign import ForeignTable
 from search.goal import Goal
 from search.reward import mnasnet_reward
 from search.simulated import is_simulated
+from search.study_audit import NO_STUDY_AUDIT, StudyAudit, audit_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ class FrontMember:
             "predicted_ms": self.candidate.predicted_ms,
             "measured_ms": self.measured_ms,
             "interval_ms": list(self.interval_ms) if self.interval_ms else None,
-            "rank_val_error": self.candidate.error,
+            "rank_val_error": None if self.candidate.score else self.candidate.error,
             "val_error": self.val_error,
             "test_error": self.test_error,
             "accuracy_source": f"mean of {len(self.val_errors)} seeds, final schedule",
@@ -132,8 +130,7 @@ class StudyResult:
         foreign_lut: Its table where that is of another device.
         lut_ids: The tables of all devices.
         sessions: The measuring sessions of all devices.
-        audit_notes: What the newest audit of its space and data says of its ranking, else one that comes with the tool,
-            or that there was none.
+        audit: What an audit says of its ranking.
         is_simulated: Whether any latency in it is of a device that is none.
         opened: Each device by the name that it had when it was opened, "" before: a phone's is made of its own serial.
         tables: What must be said of the tables of all devices.
@@ -156,7 +153,7 @@ class StudyResult:
     foreign_lut: ForeignTable | None = None
     lut_ids: tuple[str, ...] = ()
     sessions: tuple[dict[str, Any], ...] = ()
-    audit_notes: tuple[str, ...] = ()
+    audit: StudyAudit = NO_STUDY_AUDIT
     is_simulated: bool = False
     opened: tuple[str, ...] = ()
     tables: tuple[TableMarks, ...] = ()
@@ -188,6 +185,7 @@ class StudyResult:
             "foreign_lut": self.foreign_lut.stamp() if self.foreign_lut else None,
             "lut_marks": self.lut_marks,
             "notices": list(self.notices),
+            "audit": self.audit.to_json(),
             "objectives": [objective.key for objective in self.config.sought],
             "devices": list(self.devices),
             "is_simulated": self.is_simulated,
@@ -235,23 +233,13 @@ def load_result(store: Store, study_id: str) -> StudyResult:
         foreign_lut=foreign,
         lut_ids=lut_ids,
         sessions=tuple(_of_devices(log, "measured", config)),
-        audit_notes=_audit_notes(store, log, config, candidates),
+        audit=audit_of(store, log, config, candidates),
         tables=tuple(stored_marks(store, lut_id) for lut_id in lut_ids),
         is_simulated=is_simulated(store, row["study_id"]),
         opened=tuple(
             (log.payload("lut", device_key(n + 1)) or {}).get("device", "") for n in range(len(config.devices))
         ),
     )
-
-
-def _audit_notes(
-    store: Store, log: EventLog, config: StudyConfig, candidates: tuple[Candidate, ...]
-) -> tuple[str, ...]:
-    fingerprint = (log.payload("data") or {}).get("fingerprint", "")
-    sources = {candidate.accuracy_source for candidate in candidates}
-    asked = (config.space, config.preset, fingerprint)
-    verdict = latest_verdict(store, *asked) or shipped_verdict(*asked)
-    return tuple(notes_for_search(verdict, config.accuracy, sources))
 
 
 def require_search(row: Mapping[str, Any]) -> None:

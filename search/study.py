@@ -31,11 +31,12 @@ from search.final_values import INT8_NOTICE
 from search.finalists import choose_finalists, export_finalists, measure_on_devices, train_finalists
 from search.goal import Goal
 from search.outlook import Outlook
-from search.preparation import prepare, require_same_data
+from search.preparation import prepare, require_same_data, tell_left_out
 from search.ranking import Ranking
 from search.recommend import read_test, recommend
 from search.result import StudyResult, load_result, require_search, study_row
 from search.schema import SEARCH
+from search.study_accuracy import study_estimator
 from search.study_space import keep_space, study_space
 
 STORE_COMPONENTS = (*COMPONENTS, SEARCH, AUDIT)
@@ -162,11 +163,14 @@ class Study:
             self._begin()
             require_same_data(context)
             keep_space(context)
+            tell_left_out(context)
             if config.data == "digits":
                 context.log.append("notice", {"text": DIGITS_NOTICE}, "digits")
                 reporter.warn(DIGITS_NOTICE)
             if config.dtype == "int8":
                 context.log.append("notice", {"text": INT8_NOTICE}, "int8")
+            if context.log.payload("finalists") is None:
+                study_estimator(context)
             outlook, goal = prepare(context)
             finalists = _finalists(context, outlook, goal)
             train_finalists(context, finalists)

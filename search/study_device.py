@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Protocol, Self, TypeVar, cast
+from typing import Protocol, Self, TypeVar
 
 from devices.device import DeviceInfo
 from latency.host_job import DeviceOnHost, MeasuringRequest, describe_on_host, measure_on_host, needs_of
@@ -124,7 +124,7 @@ class DeviceElsewhere:
                 fix="look there: mnas devices list, mnas doctor --device; then go on with --resume",
             )
         assert isinstance(outcome.value, kind)
-        return cast(Value, outcome.value)
+        return outcome.value
 
 
 def is_elsewhere(spec: str, executor: Executor) -> bool:

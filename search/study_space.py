@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mnas.config import StudyConfig
-from mnas.errors import ConfigError
+from mnas.errors import ConfigError, SpaceError
 from mnas.jsonio import sha256_json
 from mnas.spaces.checked import checked_space
 from mnas.spaces.presets import chosen_space
 from mnas.spaces.staged import StagedSpace
-from mnas.spaces.toml_file import definition_from_json, definition_to_json, is_space_file, own_definition, read_space
-from search.context import StudyContext
+from mnas.spaces.toml_file import (
+    definition_from_json,
+    definition_sha256,
+    definition_to_json,
+    is_space_file,
+    own_definition,
+    read_space,
+)
 from search.events import EventLog
+
+if TYPE_CHECKING:
+    from search.context import StudyContext
 
 
 def study_space(log: EventLog, config: StudyConfig) -> StagedSpace:
@@ -45,3 +55,14 @@ def keep_space(context: StudyContext) -> None:
     definition = own_definition(context.space)
     if definition is not None:
         context.log.append("space", {"definition": definition, "sha256": sha256_json(definition)})
+
+
+def space_sha256(log: EventLog, config: StudyConfig) -> str:
+    """Return the SHA-256 of the definition of a study's space; "" where there is no telling."""
+    known = log.payload("space")
+    if known is not None:
+        return str(known["sha256"])
+    try:
+        return definition_sha256(chosen_space(config.space, config.preset).definition)
+    except SpaceError:  # a file that is gone, or a preset of another version
+        return ""

@@ -107,7 +107,7 @@ def _others(result: StudyResult, target: float) -> list[TopNetwork]:
             export=None,
         )
         for one in result.candidates
-        if one.arch_id not in judged and one.reward is not None and one.error is not None
+        if one.arch_id not in judged and one.reward is not None and one.error is not None and not one.score
     ]
 
 

@@ -5,12 +5,27 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnas.cli.options import FileOption, FormatOption, OutOption, PlanOption, QuietOption, output_folder
+from mnas.cli.options import (
+    FileOption,
+    FormatOption,
+    OutOption,
+    PlanOption,
+    ProxyEpochsOption,
+    ProxyFractionOption,
+    ProxyPresetOption,
+    ProxyResolutionOption,
+    ProxyWidthOption,
+    QuietOption,
+    output_folder,
+)
 from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
+
+if TYPE_CHECKING:
+    from mnas.config import StudyConfig
 
 app = typer.Typer(help="Judge estimates of accuracy.", no_args_is_help=True)
 
@@ -35,6 +50,14 @@ def audit(
     ] = None,
     accuracy_cmd: Annotated[str, typer.Option("--accuracy-cmd", help="Your trainer, to judge it as well.")] = "",
     accuracy_timeout: Annotated[float, typer.Option("--accuracy-timeout", help="Seconds for one network.")] = 3600.0,
+    proxy_preset: ProxyPresetOption = None,
+    proxy_epochs: ProxyEpochsOption = None,
+    proxy_fraction: ProxyFractionOption = None,
+    proxy_resolution: ProxyResolutionOption = None,
+    proxy_width: ProxyWidthOption = None,
+    population: Annotated[
+        int, typer.Option("--population", min=4, max=1000, help="Networks among which halving and curves decide.")
+    ] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sample and of all training.")] = 0,
     minutes: Annotated[
         float, typer.Option("--minutes", min=0, help="Stop after so many, go on the next time; 0: never.")
@@ -51,6 +74,7 @@ def audit(
     The same command goes on where it was; more networks, seeds or estimators add to what is there.
     """
     from devices.long_work import long_work
+    from mnas.cli.audit_table import audit_result
     from mnas.config import make_config
     from search.accuracy.audit import DEFAULT_ESTIMATORS, Audit
     from search.executors.processes import ProcessExecutor
@@ -58,20 +82,30 @@ def audit(
     from search.study import open_store
 
     keys: dict[str, Any] = {"data": data, "data_dir": data_dir, "space": space, "preset": preset, "seed": seed}
-    command = {"accuracy_cmd": accuracy_cmd, "accuracy_timeout": accuracy_timeout} if accuracy_cmd else {}
-    reporter = ConsoleReporter(quiet)
-    config = resolve(make_config({**keys, "training": training, **command}), reporter)
-    names = tuple(estimator or DEFAULT_ESTIMATORS) + (("command",) if accuracy_cmd else ())
-    found = Audit(config, *_space_and_data(config), networks, seeds, tuple(dict.fromkeys(names)))
+    keys["population"] = population
+    keys |= {"accuracy_cmd": accuracy_cmd, "accuracy_timeout": accuracy_timeout} if accuracy_cmd else {}
+    proxy = {
+        "proxy_preset": proxy_preset,
+        "proxy_epochs": proxy_epochs,
+        "proxy_fraction": proxy_fraction,
+        "proxy_resolution": proxy_resolution,
+        "proxy_width": proxy_width,
+    }
+    keys |= {name: value for name, value in proxy.items() if value is not None}
+    asked = make_config({**keys, "training": training})
+    names = tuple(dict.fromkeys((*(estimator or DEFAULT_ESTIMATORS), *(["command"] if accuracy_cmd else []))))
     if plan:
-        emit(_plan(found), output_format, output)
+        emit(_plan(asked, networks, seeds, names), output_format, output)
         return
+    reporter = ConsoleReporter(quiet)
+    config = resolve(asked, reporter)
+    found = Audit(config, *_space_and_data(config), networks, seeds, names)
     end = time.monotonic() + 60 * minutes if minutes else float("inf")
     folder = output_folder(out)
     workers = workers or os.cpu_count() or 1
     with long_work("mnas accuracy audit"), ProcessExecutor(workers) as executor, open_store(folder) as store:
         reporter.line(f"{found.audit_id} in {folder}; if interrupted, the same command goes on")
-        verdict = found.run(store, executor, reporter, lambda: time.monotonic() > end)
+        verdict = found.run(store, executor, reporter, lambda: time.monotonic() > end, workers)
     if verdict is None:
         say("time is over and what was done is kept: the same command goes on", quiet=quiet)
         raise typer.Exit(5)
@@ -86,39 +120,26 @@ def _space_and_data(config: Any) -> tuple[Any, Any]:
     return chosen_space(config.space, config.preset), open_dataset(config.data, folder)
 
 
-def _plan(found: Any) -> Result:
+def _plan(asked: StudyConfig, networks: int, seeds: int, names: tuple[str, ...]) -> Result:
+    """Work out what an audit would do; nothing is decoded, fetched or trained."""
+    from search.accuracy.proxy_schedule import schedule_of
+    from search.accuracy.registry import require_accuracy
+    from search.data.registry import data_shape, train_images
+    from search.fitting import AUTO, fitting_space
+
+    data = "fashion" if asked.data == AUTO else asked.data
+    for name in names:
+        require_accuracy(name, asked.accuracy_cmd)
+    _, space = fitting_space(asked.space, asked.preset, data, data_shape(data))
+    config, size = asked.model_copy(update={"data": data}), train_images(data)
     counts = {
-        "audit": found.audit_id,
-        "networks": found.networks,
-        "trainings of the truth": found.networks * found.seeds,
-        "schedule of the truth": found.schedule("final").fidelity,
-        "estimates": found.networks * len(found.estimators),
-        "estimators": ", ".join(found.estimators),
+        "space": space.name,
+        "data": data,
+        "networks": networks,
+        "trainings of the truth": networks * seeds,
+        "schedule of the truth": schedule_of(config, "final", size).fidelity,
+        "schedule of the proxy": schedule_of(config, "proxy", size).fidelity,
+        "estimates": networks * len(names),
+        "estimators": ", ".join(names),
     }
     return Result(("what", "value"), [[name, value] for name, value in counts.items()], {"audit": counts}, "plan")
-
-
-def audit_result(verdict: dict[str, Any]) -> Result:
-    """Return an audit as rows, the best estimator first."""
-    from search.accuracy.audit_notes import ceiling_notes, estimator_note
-
-    judged = [one for one in verdict["estimators"] if not one.get("failure")]
-    judged.sort(key=lambda one: -one["tau"]["value"])
-    columns = ("estimator", "tau", "low", "high", "Spearman", "beyond MACs", "low ", "high ", "cost s")
-    rows = [
-        [
-            one["name"],
-            *(round(one["tau"][part], 3) for part in ("value", "low", "high")),
-            round(one["spearman"]["value"], 3),
-            *_rounded(one.get("beyond_macs")),
-            round(one["cost_s"], 3),
-        ]
-        for one in judged
-    ]
-    notes = [*ceiling_notes(verdict)]
-    notes += [estimator_note(verdict, one) for one in verdict["estimators"] if one["name"] not in ("macs", "params")]
-    return Result(columns, rows, {"audit": verdict}, verdict["audit_id"], notes)
-
-
-def _rounded(value: dict[str, float] | None) -> list[float | None]:
-    return [None if value is None else round(value[part], 3) for part in ("value", "low", "high")]

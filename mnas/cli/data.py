@@ -97,7 +97,7 @@ def _notes(dataset: Dataset, document: dict[str, Any]) -> list[str]:
         if found := dataset.facts.get(key):
             notes.append(f"{title}: " + ", ".join(f"{name} {count}" for name, count in found.items()))
     if corrupt := dataset.facts.get("corrupt"):
-        notes.append(f"left out, unreadable: {len(corrupt)} of {dataset.facts['files']} files")
+        notes.append(dataset.left_out)
         notes += [f"  {path}: {why}" for path, why in list(corrupt.items())[:_LISTED]]
         notes += [f"  and {len(corrupt) - _LISTED} more"] if len(corrupt) > _LISTED else []
     fitting = ", ".join(f"--space {one['space']} --preset {one['preset']}" for one in document["spaces"])

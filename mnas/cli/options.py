@@ -30,6 +30,21 @@ AdbOption = Annotated[
 PlanOption = Annotated[
     bool, typer.Option("--plan", help="Say what would be done and how long it takes; start nothing.")
 ]
+ProxyPresetOption = Annotated[
+    str | None, typer.Option("--proxy-preset", help="mnasnet5: train for 5 epochs.", show_default=False)
+]
+ProxyEpochsOption = Annotated[
+    int | None, typer.Option("--proxy-epochs", help="Epochs of proxy training.", show_default=False)
+]
+ProxyFractionOption = Annotated[
+    float | None, typer.Option("--proxy-fraction", help="Part of the training images (1).", show_default=False)
+]
+ProxyResolutionOption = Annotated[
+    int | None, typer.Option("--proxy-resolution", help="Side of its images in px.", show_default=False)
+]
+ProxyWidthOption = Annotated[
+    float | None, typer.Option("--proxy-width", help="Factor on the networks' channels (1).", show_default=False)
+]
 
 
 def use_adb(server: str) -> None:

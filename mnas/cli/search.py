@@ -16,19 +16,21 @@ from mnas.cli.options import (
     FormatOption,
     OutOption,
     PlanOption,
+    ProxyEpochsOption,
+    ProxyFractionOption,
+    ProxyPresetOption,
+    ProxyResolutionOption,
+    ProxyWidthOption,
     QuietOption,
     output_folder,
     use_adb,
 )
-from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
+from mnas.cli.output import ConsoleReporter, Format, emit, say
 
 if TYPE_CHECKING:
-    from mnas.config import StudyConfig
-    from mnas.space import SearchSpace
     from search.executors.executor import Executor
     from search.following import Follower
     from search.result import StudyResult
-    from search.training.schedule import TrainingSchedule
 
 
 def _option(*names: str, text: str) -> Any:
@@ -89,13 +91,11 @@ def search(
     accuracy_timeout: Annotated[
         float | None, _option("--accuracy-timeout", text="Seconds for one network in it (3600).")
     ] = None,
-    proxy_preset: Annotated[str | None, _option("--proxy-preset", text="mnasnet5: train for 5 epochs.")] = None,
-    proxy_epochs: Annotated[int | None, _option("--proxy-epochs", text="Epochs of proxy training.")] = None,
-    proxy_fraction: Annotated[
-        float | None, _option("--proxy-fraction", text="Part of the training images (1).")
-    ] = None,
-    proxy_resolution: Annotated[int | None, _option("--proxy-resolution", text="Side of its images in px.")] = None,
-    proxy_width: Annotated[float | None, _option("--proxy-width", text="Factor on the networks' channels (1).")] = None,
+    proxy_preset: ProxyPresetOption = None,
+    proxy_epochs: ProxyEpochsOption = None,
+    proxy_fraction: ProxyFractionOption = None,
+    proxy_resolution: ProxyResolutionOption = None,
+    proxy_width: ProxyWidthOption = None,
     seed: Annotated[int | None, _option("--seed", text="Seed of everything random (0).")] = None,
     warm_start: Annotated[
         list[str] | None, _option("--warm-start", text="Begin with it: a network, a front.json or a study. Repeatable.")
@@ -146,7 +146,9 @@ def search(
     if plan and resume is not None:
         raise typer.BadParameter("--plan is of a new search; leave --resume out")
     if plan:
-        emit(_plan(given, workers or os.cpu_count() or 1), output_format, output)
+        from mnas.cli.search_plan import plan_result
+
+        emit(plan_result(given, workers or os.cpu_count() or 1), output_format, output)
         return
     followers = _followers(tensorboard)
     executor = _executor(workers or os.cpu_count() or 1, ray, job_cpus, job_gpus)
@@ -222,74 +224,3 @@ def _tell(result: StudyResult, folder: Path, output_format: Format, output: Path
     say(f"exports: {folder / 'exports'}", quiet=quiet)
     say(f"report:  {report_path(folder, result.study_id)}", quiet=quiet)
     say(f"next:    mnas study show {result.study_id} --out {quote(str(folder))}", quiet=quiet)
-
-
-def _plan(given: dict[str, Any], workers: int) -> Result:
-    """Work out what a search would do; nothing is opened, fetched or measured."""
-    from latency.on_device import lut_settings
-    from latency.plan import LutPlan
-    from mnas.config import make_config
-    from mnas.spaces.presets import chosen_space, fitted_preset
-    from search.data.registry import data_shape
-
-    asked = make_config(given)
-    data = "fashion" if asked.data == "auto" else asked.data
-    shape = data_shape(data)
-    fitted = fitted_preset(asked.space, data, shape.channels, shape.classes, shape.px)
-    config = asked.model_copy(update={"data": data, "preset": asked.preset_for(fitted)})
-    space = chosen_space(config.space, config.preset)
-    luts = {}
-    for spec in config.devices:
-        settings = lut_settings(config.lut_mode, config.lut_rounds, config.lut_calibration, config.lut_validation, spec)
-        luts[spec] = LutPlan(space, settings, config.dtype).counts()
-    counts, training = luts[config.device], _training_plan(config, space, workers)
-    document = {"config": config.model_dump(), "space_size": str(space.size()), "lut": counts, **training}
-    rows: list[list[object]] = [["networks in the space", f"{space.size():.3g}"]]
-    rows += [[f"latency table: {name.replace('_', ' ')}", value] for name, value in counts.items()]
-    rows += [[f"training: {name.replace('_', ' ')}", value] for name, value in training.items()]
-    if config.other_devices:
-        document["luts"] = luts
-        rows.append(["latency tables", f"{len(luts)}, one for each device; the counts are of {config.device}"])
-    return Result(("what", "value"), rows, document, title=f"plan of a search on {' and '.join(config.devices)}")
-
-
-_MS_PER_IMAGE, _MS_PER_IMAGE_AND_MMAC = 0.08, 0.2
-"""Training on one core of a 2025 server CPU, evaluation included; other machines differ by their speed."""
-
-
-def _images(schedule: TrainingSchedule) -> int:
-    """Images that a training sees; where the schedule takes all, those of the only data set that it does so for."""
-    return (schedule.train_images or 1_000) * schedule.epochs
-
-
-def _search_minutes(config: StudyConfig) -> float:
-    """Return the minutes that the search may use where its budget is time alone."""
-    limits = config.limits
-    return (limits.time_s or 0.0) / 60 if limits.evaluations is None else 0.0
-
-
-def _training_plan(config: StudyConfig, space: SearchSpace, workers: int) -> dict[str, Any]:
-    """Return counts and rough minutes of training, for networks of the space's mean size."""
-    import numpy as np
-
-    from mnas.counts import total_macs
-    from mnas.layers import layers_of
-    from search.accuracy.proxy_schedule import with_fidelities
-    from search.training.schedule import schedule_for
-
-    is_small = config.training == "small"
-    proxy, final = (schedule_for(config.data, purpose, is_small=is_small) for purpose in ("proxy", "final"))
-    proxy = with_fidelities(proxy, config, 0)
-    rng = np.random.default_rng(0)
-    mmacs = np.mean([total_macs(layers_of(space.decode(space.draw(rng)))) for _ in range(50)]) / 1e6
-    trainings = config.finalists * config.finalist_seeds
-    candidates = config.limits.evaluations
-    images = (candidates or 0) * _images(proxy) + trainings * _images(final)
-    ms = images * (_MS_PER_IMAGE + _MS_PER_IMAGE_AND_MMAC * mmacs)
-    return {
-        "candidates": candidates if candidates is not None else f"as many as fit into {config.budget}",
-        "schedule": proxy.fidelity,
-        "finalist_trainings": trainings,
-        "final_schedule": final.fidelity,
-        "estimated_minutes": round(float(ms) / 60_000 / workers + _search_minutes(config), 1),
-    }

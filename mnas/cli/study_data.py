@@ -113,7 +113,7 @@ def _network(
     predicted: Sequence[tuple[float, float, float] | None],
 ) -> dict[str, Any]:
     known: dict[str, float | None] = {one.key: one.value for one in candidate.values}
-    known |= {"latency": candidate.latency_ms, "accuracy": _accuracy(candidate.error)}
+    known |= {"latency": candidate.latency_ms, "accuracy": None if candidate.score else _accuracy(candidate.error)}
     known |= {f"latency@{n}": one[0] for n, one in enumerate(predicted, 1) if one and f"latency@{n}" not in known}
     if parts:
         known |= {"macs": parts.macs, "params": parts.params}
@@ -155,10 +155,23 @@ def _final(result: StudyResult, member: FrontMember, axes: Sequence[Axis], numbe
         "seeds": [str(seed) for seed in member.seeds],
         "test": _value(_accuracy(member.test_error)),
         "verdict": member.verdict,
-        "sessions": [f"{one['started_at_utc']}, device key {session_key(one)}" for one in result.sessions],
+        "sessions": [
+            f"{session_id(result.study_id, number)}, {one['started_at_utc']}, device key {session_key(one)}"
+            for number, one in enumerate(result.sessions, 1)
+        ],
         "ties": [numbers[other] for other in (*member.ties_with, *member.same_latency_as) if other in numbers],
         "card": f"../{member.export}/card.md" if member.export else None,
     }
+
+
+def session_id(study_id: str, number: int) -> str:
+    """Return what names the session in which a study's finalists were measured on one of its devices.
+
+    Args:
+        study_id: The study.
+        number: Of the device, from 1.
+    """
+    return f"{study_id}/measured@{number}"
 
 
 def session_key(session: Mapping[str, Any]) -> str:

@@ -23,8 +23,7 @@ def front_parts(result: StudyResult) -> list[Part]:
     axes = Axes("latency (ms)", "top-1 accuracy on val", x_log=True, vertical_marks=marks)
     caption = (
         "Horizontal bars: 95 % interval of the measurement. Vertical bars: the seeds. Networks that share a halo tie: "
-        "their seeds or their intervals cannot tell them apart. Candidates were ranked on another split (rank-val) "
-        "after short training."
+        f"their seeds or their intervals cannot tell them apart. {_ranked_how(result)}"
     )
     still = Figure(scatter(_front_series(result), axes, title="Pareto front"), caption)
     parts: list[Part] = [Mount("explorer", still), _members_table(result)]
@@ -41,8 +40,11 @@ def _measured(result: StudyResult) -> list[FrontMember]:
 
 
 def _front_series(result: StudyResult) -> list[Series]:
-    """Return candidates, front and finalists; candidates without texts, which the explorer has."""
-    done = [candidate for candidate in result.candidates if candidate.error is not None]
+    """Return candidates, front and finalists; candidates without texts, which the explorer has.
+
+    Candidates that a score ranked have no accuracy, and so no place here.
+    """
+    done = [candidate for candidate in result.candidates if candidate.error is not None and not candidate.score]
     finals = _measured(result)
     best = [member for member in finals if member.is_recommended]
     place = {member.arch_id: i for i, member in enumerate(finals)}
@@ -52,13 +54,14 @@ def _front_series(result: StudyResult) -> list[Series]:
         for other in {*member.ties_with, *member.same_latency_as}
         if other in place and place[member.arch_id] < place[other]
     ]
+    cloud = Series(
+        f"candidates, short training, {_ranked_by(result)} ms",
+        [candidate.latency_ms for candidate in done],
+        [1 - candidate.error for candidate in done if candidate.error is not None],
+        style="cloud",
+    )
     return [
-        Series(
-            f"candidates, short training, {_ranked_by(result)} ms",
-            [candidate.latency_ms for candidate in done],
-            [1 - candidate.error for candidate in done if candidate.error is not None],
-            style="cloud",
-        ),
+        *([cloud] if done else []),
         Series(
             f"front by {_front_words(result)}",
             [member.measured_ms for member in best],
@@ -76,6 +79,13 @@ def _front_series(result: StudyResult) -> list[Series]:
             ties=ties,
         ),
     ]
+
+
+def _ranked_how(result: StudyResult) -> str:
+    score = next((one.score for one in result.candidates if one.score), "")
+    if score:
+        return f"Candidates were ranked by {score}, a score of untrained networks, and have no accuracy to be drawn at."
+    return "Candidates were ranked on another split (rank-val) after short training."
 
 
 def _ranked_by(result: StudyResult) -> str:

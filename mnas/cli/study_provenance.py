@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mnas.cli.study_data import session_key
+from mnas.cli.study_data import session_id, session_key
 from mnas.report.page import Cell, KeyValues, Part, Table
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def public_result(result: StudyResult) -> StudyResult:
         result,
         config=config.model_copy(update={"device": first, "other_devices": tuple(others)}),
         notices=tuple(map(public, result.notices)),
-        audit_notes=tuple(map(public, result.audit_notes)),
+        audit=replace(result.audit, notes=tuple(map(public, result.audit.notes))),
         sessions=sessions,
     )
 
@@ -75,8 +75,8 @@ def _runs_table(result: StudyResult, tables: Sequence[LatencyTable]) -> Table:
                 table.device_key[:_HASH],
             ]
         )
-    for spec, session in zip(result.config.devices, result.sessions, strict=False):
-        name = f"{result.study_id} / measured"
+    for number, (spec, session) in enumerate(zip(result.config.devices, result.sessions, strict=False), 1):
+        name = session_id(result.study_id, number)
         rows.append([name, "session", session["started_at_utc"], "measured latency", spec, session_key(session)])
     columns = ["run", "kind", "begun (UTC)", "what comes from it", "device", "device key"]
     return Table(columns, rows, align="llllll", caption="The runs that the numbers of this page come from.")

@@ -111,17 +111,25 @@ def notes_of(result: StudyResult) -> list[str]:
         notes += session.get("notes", ())
     if any(member.test_errors for member in result.members):
         notes.append("test was read after the choice was made and chose nothing")
-    return [*notes, *table_notes(result), *result.audit_notes, *result.notices]
+    return [*notes, *table_notes(result), *result.audit.notes, *result.notices]
 
 
 def candidates_result(result: StudyResult) -> Result:
     """Return every candidate in ask order, with the reasons of those that failed."""
-    columns = ("number", "network", "generation", "predicted ms", "rank-val error", "reward", "status", "reason")
+    score = next((one.score for one in result.candidates if one.score), "")
+    spread = ("std",) if any(one.std is not None for one in result.candidates) else ()
+    ranked = (f"rank by {score}",) if score else ("rank-val error", *spread, "reward")
+    columns = ("number", "network", "generation", "predicted ms", *ranked, "status", "reason")
     rows = [
-        [c.number, c.arch_id[:12], c.generation, c.predicted_ms, c.error, c.reward, c.status, c.reason]
+        [
+            *(c.number, c.arch_id[:12], c.generation, c.predicted_ms, c.error),
+            *([c.std] if spread and not score else []),
+            *([] if score else [c.reward]),
+            *(c.status, c.reason),
+        ]
         for c in result.candidates
     ]
-    notes = [*table_notes(result), *result.audit_notes, *result.notices]
+    notes = [*table_notes(result), *result.audit.notes, *result.notices]
     title = titled(result, f"{result.study_id} ({result.status})")
     return Result(columns, rows, study_document(result), title, notes, stamped(result, columns, rows))
 
@@ -147,4 +155,5 @@ def study_document(result: StudyResult) -> dict[str, Any]:
         "session": result.session,
         "sessions": list(result.sessions),
         "notices": list(result.notices),
+        "audit": result.audit.to_json(),
     }

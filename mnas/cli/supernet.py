@@ -10,12 +10,14 @@ import typer
 
 from mnas.cli.options import FileOption, FormatOption, OutOption, PlanOption, QuietOption, output_folder
 from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
+from mnas.cli.supernet_extract import extract
 
 if TYPE_CHECKING:
     from search.supernet.checkpoint import Checkpoint
     from search.supernet.run import SupernetRequest
 
-app = typer.Typer(help="Train and show supernets.", no_args_is_help=True)
+app = typer.Typer(help="Train and show supernets, and take networks out of them.", no_args_is_help=True)
+app.command()(extract)
 
 
 @app.command()
@@ -34,6 +36,16 @@ def train(
     epochs: Annotated[int, typer.Option("--epochs", min=0, help="Passes over the images; 0: the data's own.")] = 0,
     rule: Annotated[str, typer.Option("--rule", help="sandwich or single-path.")] = "sandwich",
     progressive: Annotated[bool, typer.Option("--progressive", help="From the largest network downwards.")] = False,
+    batch: Annotated[int, typer.Option("--batch", min=0, help="Images at once in a process; 0: the data's own.")] = 0,
+    accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Batches of a step.")] = 1,
+    lr: Annotated[float, typer.Option("--lr", min=0, help="Peak learning rate; 0: the data's own.")] = 0.0,
+    clip_norm: Annotated[
+        float | None, typer.Option("--clip-norm", min=0, help="Longest gradient of a step; 0: any.", show_default="5")
+    ] = None,
+    ema: Annotated[
+        float, typer.Option("--ema", min=0, max=0.99999, help="Decay of the weights' average, which is kept; 0: none.")
+    ] = 0.0,
+    flip: Annotated[bool, typer.Option("--flip", help="Mirror half of the images.")] = False,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that train together.")] = 1,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     amp: Annotated[bool, typer.Option("--amp", help="Mixed precision, on a GPU.")] = False,
@@ -47,33 +59,57 @@ def train(
     from dataclasses import replace
 
     from devices.long_work import long_work
+    from mnas.data_names import canonical_data
     from mnas.errors import ConfigError
-    from mnas.spaces.presets import chosen_space
-    from mnas.spaces.toml_file import is_space_file
-    from search.supernet.run import SupernetRequest, train_supernet
+    from search.data.registry import data_shape
+    from search.fitting import AUTO, fitting_space
+    from search.supernet.run import SupernetRequest
     from search.supernet.schedule import supernet_schedule
 
     if resume:
         why = "a folder has one supernet"
         raise ConfigError("CFG46", "--resume takes no name here", value=resume, why=why, fix="leave it out")
-    own = preset if preset is not None else "" if is_space_file(space) else data
-    schedule = replace(supernet_schedule(data, epochs=epochs, rule=rule, progressive=progressive), amp=amp)
+    data = canonical_data(data)
+    _, fitting = fitting_space(space, AUTO if preset is None else preset, data, data_shape(data))
+    schedule = supernet_schedule(
+        data, epochs=epochs, rule=rule, progressive=progressive, batch_size=batch, lr=lr, clip_norm=clip_norm
+    )
+    schedule = replace(schedule, accumulate=accumulate, ema_decay=ema, flip=flip, amp=amp)
     folder = output_folder(out)
     request = SupernetRequest(
-        chosen_space(space, own), data, data_dir, schedule, seed, folder, minutes, resume is not None, workers, device
+        fitting, data, data_dir, schedule, seed, folder, minutes, resume is not None, workers, device
     )
     if plan:
         emit(_plan(request), output_format, output)
         return
-    reporter = ConsoleReporter(quiet)
     with long_work("mnas supernet train"):
-        found = train_supernet(request, lambda done, steps: reporter.progress("training the supernet", done, steps))
+        found = _trained(request, quiet)
     emit(_described(found), output_format, output)
     say(f"supernet: {request.path}", quiet=quiet)
     if found.is_finished:
         say(f'next:     accuracy = "supernet:{request.path}" in a study.toml', quiet=quiet)
     else:
         say(f"next:     the same command with --resume --out {quote(str(folder))}", quiet=quiet)
+
+
+def _trained(request: SupernetRequest, quiet: bool) -> Checkpoint:
+    """Train; of several processes that torchrun started, all but the first end here and say nothing."""
+    from mnas.errors import MnasError
+    from search.supernet.parallel import is_first
+    from search.supernet.run import train_supernet
+
+    reporter = ConsoleReporter(quiet or not is_first())
+    try:
+        found = train_supernet(
+            request, lambda done, steps: reporter.progress("training the supernet", done, steps), reporter.warn
+        )
+    except MnasError as error:
+        if is_first():
+            raise
+        raise typer.Exit(error.exit_code) from error
+    if not is_first():
+        raise typer.Exit
+    return found
 
 
 @app.command()
@@ -127,7 +163,7 @@ _MS_PER_IMAGE, _MS_PER_IMAGE_AND_MMAC = 0.1, 0.25
 
 
 def _plan(request: SupernetRequest) -> Result:
-    """Work out what a training would do; nothing is opened, fetched or trained."""
+    """Work out what a training would do; nothing is decoded, fetched or trained."""
     import numpy as np
 
     from mnas.counts import total_macs

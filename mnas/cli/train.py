@@ -15,7 +15,7 @@ from mnas.cli.output import ConsoleReporter, Format, Result, emit, say
 
 if TYPE_CHECKING:
     from search.finishing.finish import Finished
-    from search.finishing.request import FinishRequest
+    from search.finishing.request import Chosen, FinishRequest
     from search.training.schedule import TrainingSchedule
 
 FOLDER = "trained"
@@ -64,18 +64,25 @@ def train(
     The same command goes on where it was interrupted. Val chooses the weights; test is only told.
     """
     from devices.long_work import long_work
-    from search.data.registry import open_dataset
+    from mnas.data_names import canonical_data
+    from search.data.registry import data_shape, open_dataset
     from search.executors.processes import ProcessExecutor
     from search.finishing.finish import finish
     from search.finishing.request import FinishRequest, chosen_networks
     from search.training.teacher import open_teacher
 
-    dataset = open_dataset(data, Path(data_dir) if data_dir else None)
-    schedule = _schedule(dataset.name, recipe, epochs, batch, lr)
+    data = canonical_data(data)
+    dataset = None if plan else open_dataset(data, Path(data_dir) if data_dir else None)
+    chosen = chosen_networks(networks, px, dataset.classes if dataset else data_shape(data).classes)
+    schedule = _schedule(data, recipe, epochs, batch, lr)
     schedule = replace(schedule, train_images=images, eval_images=0, device=device, amp=amp)
     schedule = _distilling(schedule, teacher, distill, temperature)
+    if dataset is None:
+        emit(_plan(chosen, data, schedule, seeds, teacher), output_format, output)
+        return
     request = FinishRequest(
-        chosen_networks(networks, px, dataset.classes),
+        chosen,
+        data,
         dataset,
         data_dir,
         schedule,
@@ -85,9 +92,6 @@ def train(
         open_teacher(teacher, dataset).fingerprint if teacher else "",
         int8,
     )
-    if plan:
-        emit(_plan(request), output_format, output)
-        return
     reporter, folder = ConsoleReporter(quiet), output_folder(out) / FOLDER
     with long_work("mnas train"), ProcessExecutor(workers or os.cpu_count() or 1) as executor:
         finished = finish(request, folder, executor, reporter)
@@ -119,26 +123,26 @@ def _distilling(schedule: TrainingSchedule, teacher: str, distill: float, temper
     return replace(schedule, distill=share, temperature=temperature) if teacher else schedule
 
 
-def _plan(request: FinishRequest) -> Result:
-    """Work out what a training would do; nothing is trained."""
+def _plan(networks: tuple[Chosen, ...], data: str, schedule: TrainingSchedule, seeds: int, teacher: str) -> Result:
+    """Work out what a training would do; nothing is decoded, fetched or trained."""
     from mnas.counts import total_macs, total_params
     from mnas.layers import layers_of
+    from search.data.registry import train_images
 
     rows: list[list[Any]] = []
-    for one in request.networks:
+    for one in networks:
         layers, (_, px, _) = layers_of(one.architecture), one.architecture.input_shape_chw
-        rows.append([one.name, px, total_macs(layers) / 1e6, total_params(layers) / 1e6, request.seeds])
-    schedule = request.schedule
-    count = min(schedule.train_images or 1 << 62, request.dataset.size("train"))
+        rows.append([one.name, px, total_macs(layers) / 1e6, total_params(layers) / 1e6, seeds])
+    count = min(schedule.train_images or 1 << 62, train_images(data))
     notes = [
-        f"schedule: {schedule.fidelity}, {schedule.epochs} epochs of {count} images of {request.dataset.name}",
-        f"teacher: {request.teacher or 'none'}",
+        f"schedule: {schedule.fidelity}, {schedule.epochs} epochs of about {count} images of {data}",
+        f"teacher: {teacher or 'none'}",
     ]
     document = {
         "networks": [dict(zip(("name", "px", "mmacs", "mparams", "trainings"), row, strict=True)) for row in rows],
         "schedule": schedule.to_json(),
         "images": count,
-        "teacher": request.teacher or None,
+        "teacher": teacher or None,
     }
     shown = [[*row[:2], round(row[2], 3), round(row[3], 3), row[4]] for row in rows]
     return Result(("network", "px", "M MACs", "M params", "trainings"), shown, document, "plan of a training", notes)

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mnas.errors import SpaceError
-from mnas.jsonio import shown
+from mnas.jsonio import sha256_json, shown
 from mnas.space import SearchSpace
 from mnas.spaces.checked import checked_space
 from mnas.spaces.definition import SCHEMA, BlockTemplate, SpaceDefinition, SqueezeDefinition, StageDefinition
@@ -148,6 +148,11 @@ def _problem(problem: dict[str, Any], stages: object) -> str:
 def definition_to_json(definition: SpaceDefinition) -> dict[str, Any]:
     """Return what `definition_from_json` reads back; defaults are left out."""
     return {"schema": SCHEMA, **definition.model_dump(mode="json", exclude_defaults=True)}
+
+
+def definition_sha256(definition: SpaceDefinition) -> str:
+    """Return the SHA-256 of a definition: equal ones span equal spaces, whatever file they are from."""
+    return sha256_json(definition_to_json(definition))
 
 
 def own_definition(space: SearchSpace) -> dict[str, Any] | None:

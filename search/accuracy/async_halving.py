@@ -17,7 +17,7 @@ import numpy as np
 from search.accuracy.generation import Contender, OnEstimate, Told, settled
 from search.accuracy.halving import RUNG, SuccessiveHalving, keep_rung
 from search.accuracy.jobs import require_training
-from search.events import EventLog
+from search.events import Events
 from search.executors.executor import Executor, Job, Outcome
 from search.pareto import front_ranks
 
@@ -35,7 +35,7 @@ class AsyncHalving(SuccessiveHalving):
         self,
         contenders: Sequence[Contender],
         told: Sequence[Told],
-        log: EventLog,
+        log: Events,
         executor: Executor,
         on_estimate: OnEstimate,
     ) -> None:
@@ -56,7 +56,7 @@ class _Generation:
     """
 
     def __init__(
-        self, halving: AsyncHalving, contenders: Sequence[Contender], told: Sequence[Told], log: EventLog
+        self, halving: AsyncHalving, contenders: Sequence[Contender], told: Sequence[Told], log: Events
     ) -> None:
         self._halving, self._log, self._contenders = halving, log, contenders
         self.jobs: list[Job] = []

@@ -39,9 +39,11 @@ def estimator_note(verdict: dict[str, Any], one: dict[str, Any]) -> str:
     """Return what an audit says of one estimator."""
     if one.get("failure"):
         return f"{one['name']} could estimate none of the audit's networks: {one['failure']}"
-    text = f"{one['name']} ranks at tau {_tau(one['tau'])}"
+    within = f" in generations of {one['generation']}" if one.get("generation") else ""
+    text = f"{one['name']}{within} ranks at tau {_tau(one['tau'])}"
     if one["name"] == "macs":
         return text
+    text += f" (by its loss at {_tau(one['by_loss']['tau'])})" if one.get("by_loss") else ""
     macs = next(other for other in verdict["estimators"] if other["name"] == "macs")
     text += f", MACs alone at {macs['tau']['value']:.2f}"
     beyond = Interval.from_json(one["beyond_macs"])

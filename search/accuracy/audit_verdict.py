@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 from mnas.errors import ConfigError
 from mnas.seeding import named_rng
@@ -104,11 +105,13 @@ class EstimatorRows:
         name: As the registry knows it.
         source: As its candidates are marked in a search.
         rows: arch_id -> estimate, or why there is none.
+        generation: Networks among which it decided, as a search's population; 0 where it takes each on its own.
     """
 
     name: str
     source: str
     rows: dict[str, dict[str, Any]]
+    generation: int = 0
 
 
 def make_verdict(
@@ -155,28 +158,40 @@ def _of_estimator(one: EstimatorRows, truth: TruthRows, seed: int) -> dict[str, 
     good = [row for row in rows if not row["failure"]]
     if not good:
         return {"name": one.name, "source": one.source, "failure": rows[0]["failure"]}
-    worst = max(row["error"] for row in good)
-    values = np.asarray([worst if row["failure"] else row["error"] for row in rows], dtype=float)
+    values = _values(rows, "error")
     cost_s = float(np.mean([row["cost_s"] for row in good]))
-    return {**_judged(one.name, one.source, values, cost_s, truth, seed), "not_estimated": len(rows) - len(good)}
+    more: dict[str, Any] = {"generation": one.generation} if one.generation else {}
+    more["not_estimated"] = len(rows) - len(good)
+    if all("loss" in row for row in good):
+        losses = _values(rows, "loss")
+        # A score's loss, or a command's, is worked out from its error and ranks alike.
+        if not np.array_equal(rankdata(losses), rankdata(values)):
+            more["by_loss"] = _figures("loss", losses, truth, seed)
+    return {**_judged(one.name, one.source, values, cost_s, truth, seed), **more}
+
+
+def _values(rows: Sequence[dict[str, Any]], key: str) -> FloatArray:
+    """Return a figure of each network, ``(networks,)``; the worst of all where there is none."""
+    worst = max(row[key] for row in rows if not row["failure"])
+    return np.asarray([worst if row["failure"] else row[key] for row in rows], dtype=float)
 
 
 def _judged(name: str, source: str, values: FloatArray, cost_s: float, truth: TruthRows, seed: int) -> dict[str, Any]:
+    return {"name": name, "source": source, "cost_s": cost_s, **_figures(name, values, truth, seed)}
+
+
+def _figures(name: str, values: FloatArray, truth: TruthRows, seed: int) -> dict[str, Any]:
     """Return how values that should grow with the error rank the networks, alone and beside the rivals."""
-    means = truth.errors.mean(axis=1)
-    figures: dict[str, Any] = {
-        "name": name,
-        "source": source,
-        "cost_s": cost_s,
+    means, bands = truth.errors.mean(axis=1), bands_of(truth.macs)
+    figures = {
         "tau": agreement(values, means, "tau", seed=seed).to_json(),
         "spearman": agreement(values, means, "spearman", seed=seed).to_json(),
     }
     for rival, sizes in (("macs", truth.macs), ("params", truth.params)):
         if name != rival:
+            within = advantage_within_bands(values, -sizes, means, bands, seed=seed)
             figures[f"beyond_{rival}"] = advantage(values, -sizes, means, seed=seed).to_json()
-    if name != "macs":
-        within = advantage_within_bands(values, -truth.macs, means, bands_of(truth.macs), seed=seed)
-        figures["beyond_macs_within_bands"] = within.to_json()
+            figures[f"beyond_{rival}_within_bands"] = within.to_json()
     return figures
 
 

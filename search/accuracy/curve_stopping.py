@@ -17,7 +17,7 @@ from search.accuracy.forecast import Forecast, regressed
 from search.accuracy.generation import Contender, OnEstimate, Told, slowest_first
 from search.accuracy.jobs import TrainingJob, TrainingOutcome, require_training, training_outcome, watched_training
 from search.accuracy.proxy import ProxyTraining
-from search.events import EventLog
+from search.events import Events
 from search.executors.executor import Executor, Job, Outcome
 
 CURVE = "curve"
@@ -129,7 +129,7 @@ class CurveStopping:
         self,
         contenders: Sequence[Contender],
         told: Sequence[Told],
-        log: EventLog,
+        log: Events,
         executor: Executor,
         on_estimate: OnEstimate,
     ) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mnas.architecture import Architecture
 from search.executors.executor import Executor, Job, Outcome
+
+SCORE = "score:"
+"""What the source of an estimate begins with that is the rank by a score, and an error of nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,20 @@ class AccuracyEstimator(Protocol):
         Raises:
             TrainingError: ``TRN01``: training diverged. ``TRN03``: a job failed otherwise.
         """
+
+
+@runtime_checkable
+class MarkedEstimator(AccuracyEstimator, Protocol):
+    """An estimator of which something may have to be said wherever its estimates are used."""
+
+    @property
+    def mark(self) -> str:
+        """What must be said, or ""."""
+
+
+def mark_of(estimator: AccuracyEstimator) -> str:
+    """Return what must be said of an estimator, or ""."""
+    return estimator.mark if isinstance(estimator, MarkedEstimator) else ""
 
 
 def estimate_one(estimator: AccuracyEstimator, architecture: Architecture, executor: Executor) -> AccuracyEstimate:

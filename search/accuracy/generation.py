@@ -10,7 +10,7 @@ from mnas.architecture import Architecture
 from mnas.errors import TrainingError
 from search.accuracy.estimator import AccuracyEstimate, AccuracyEstimator
 from search.accuracy.jobs import require_training
-from search.events import EventLog
+from search.events import Events
 from search.executors.executor import Executor, Job, Outcome
 
 
@@ -69,7 +69,7 @@ class GenerationEstimator(AccuracyEstimator, Protocol):
         self,
         contenders: Sequence[Contender],
         told: Sequence[Told],
-        log: EventLog,
+        log: Events,
         executor: Executor,
         on_estimate: OnEstimate,
     ) -> None:
@@ -91,7 +91,7 @@ def run_generation(
     estimator: AccuracyEstimator,
     contenders: Sequence[Contender],
     told: Sequence[Told],
-    log: EventLog,
+    log: Events,
     executor: Executor,
     on_estimate: OnEstimate,
 ) -> None:

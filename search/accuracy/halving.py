@@ -17,7 +17,7 @@ from mnas.errors import ConfigError, TrainingError
 from search.accuracy.estimator import AccuracyEstimate
 from search.accuracy.generation import Contender, OnEstimate, Told, estimate_each
 from search.accuracy.proxy import ProxyTraining
-from search.events import EventLog
+from search.events import Events
 from search.executors.executor import Executor, Job, Outcome
 from search.pareto import front_ranks
 
@@ -69,7 +69,7 @@ class SuccessiveHalving:
         self,
         contenders: Sequence[Contender],
         told: Sequence[Told],
-        log: EventLog,
+        log: Events,
         executor: Executor,
         on_estimate: OnEstimate,
     ) -> None:
@@ -90,7 +90,7 @@ class SuccessiveHalving:
             alive = kept
 
     def _rung(
-        self, number: int, alive: Sequence[Contender], log: EventLog, executor: Executor
+        self, number: int, alive: Sequence[Contender], log: Events, executor: Executor
     ) -> dict[str, dict[str, Any]]:
         """Return what a rung came to for each contender, from the log or by training."""
         known = log.payloads(RUNG)
@@ -108,7 +108,7 @@ class SuccessiveHalving:
         alive: Sequence[Contender],
         found: dict[str, dict[str, Any]],
         told: Sequence[Told],
-        log: EventLog,
+        log: Events,
     ) -> list[Contender]:
         """Return who goes on, in ask order: the best of the generation among all that this rung has seen by then."""
         if number == len(self.rungs) - 1 or not alive:
@@ -143,7 +143,7 @@ class SuccessiveHalving:
         on_estimate(one, replace(estimate, source=self.name, fidelity=fidelity, cost_s=cost_s))
 
 
-def keep_rung(log: EventLog, one: Contender, number: int, estimate: AccuracyEstimate | TrainingError) -> dict[str, Any]:
+def keep_rung(log: Events, one: Contender, number: int, estimate: AccuracyEstimate | TrainingError) -> dict[str, Any]:
     """Record and return what a rung came to for a network."""
     payload: dict[str, Any] = {"number": one.number, "predicted_ms": one.predicted_ms}
     if isinstance(estimate, TrainingError):

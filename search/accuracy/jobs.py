@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mnas.architecture import Architecture
-from mnas.errors import TrainingError
+from mnas.errors import DataError, TrainingError
 from mnas.modules import LayerModule
 from mnas.seeding import derive_seed
 from search.data.dataset import Dataset
@@ -21,7 +21,7 @@ from search.training.curve import CurveRecorder
 from search.training.reduction import reduced
 from search.training.schedule import TrainingSchedule
 from search.training.teacher import cached_teacher
-from search.training.trainer import Evaluation, TrainedNetwork, evaluate, train_network
+from search.training.trainer import EVAL_BATCH, Evaluation, TrainedNetwork, evaluate, train_network
 from search.training.weights_file import load_weights, save_weights
 
 
@@ -42,6 +42,7 @@ class TrainingJob:
         curve_images: Images of the first split that a point is taken on; 0 for all that the schedule evaluates.
         checkpoint_path: File that an interrupted training goes on from; None begins anew. Not with a curve.
         teacher: As `search.training.teacher.open_teacher` knows it; empty without.
+        fingerprint: Of the data that are meant; "" takes what is there.
     """
 
     architecture_json: dict[str, Any]
@@ -56,6 +57,7 @@ class TrainingJob:
     curve_images: int = 0
     checkpoint_path: str | None = None
     teacher: str = ""
+    fingerprint: str = ""
 
     @property
     def seed(self) -> int:
@@ -102,15 +104,30 @@ class TrainingOutcome:
         """Return whether there is a result."""
         return not self.error_message
 
+    @property
+    def is_settled(self) -> bool:
+        """Return whether another try would come to the same: it would not where memory was short or a process died."""
+        return self.is_ok or self.diverged
+
 
 @lru_cache(maxsize=2)
-def cached_dataset(name: str, folder: str | None) -> Dataset:
+def cached_dataset(name: str, folder: str | None, fingerprint: str = "") -> Dataset:
     """Return a data set that this process has opened before, or opens now.
 
     Raises:
-        DataError: It is not to be had.
+        DataError: It is not to be had. ``DAT05``: it is not the one of that fingerprint.
     """
-    return open_dataset(name, Path(folder) if folder else None)
+    dataset = open_dataset(name, Path(folder) if folder else None)
+    if fingerprint not in ("", dataset.fingerprint):
+        raise DataError(
+            "DAT05",
+            "the data set is another one than the job is for",
+            value=f"{name}: {fingerprint[:12]}, here {dataset.fingerprint[:12]}",
+            why="it has changed since, or is another one on this machine, and accuracies on different data do not "
+            "compare",
+            fix="restore the data, or begin anew",
+        )
+    return dataset
 
 
 IsOver = Callable[[list[list[float]]], bool]
@@ -133,7 +150,7 @@ def watched_training(job: TrainingJob, is_over: IsOver | None = None) -> Trainin
         DataError: The data set is not to be had.
     """
     started = time.process_time()
-    dataset = cached_dataset(job.dataset_name, job.dataset_folder)
+    dataset = cached_dataset(job.dataset_name, job.dataset_folder, job.fingerprint)
     try:
         found, trained, curve = _trained(job, dataset, is_over)
     except TrainingError as error:
@@ -151,7 +168,7 @@ def watched_training(job: TrainingJob, is_over: IsOver | None = None) -> Trainin
         cost_s=time.process_time() - started,
         seed=job.seed,
         curve=curve,
-        note=_memory_note(job, trained.batch_parts),
+        note=_memory_note(job, trained),
     )
 
 
@@ -180,12 +197,13 @@ def _trained(
     return found, trained, [*recorder.found, end] if job.curve_points else []
 
 
-def _memory_note(job: TrainingJob, parts: int) -> str:
+def _memory_note(job: TrainingJob, trained: TrainedNetwork) -> str:
     """Return what is told of a training whose batches had to be parted."""
-    size = job.schedule.batch_size
-    return (
-        f"memory was too small for batches of {size}: they were computed {size // parts} at a time" if parts > 1 else ""
-    )
+    size, parts, norm_batch = job.schedule.batch_size, trained.batch_parts, trained.norm_batch
+    said = [f"batches of {size}: they were computed {size // parts} at a time"] if parts > 1 else []
+    if 0 < norm_batch < EVAL_BATCH:
+        said.append(f"batches of {EVAL_BATCH}: batch norms were estimated on {norm_batch} at a time")
+    return f"memory was too small for {', and for '.join(said)}" if said else ""
 
 
 def require_training(outcome: Outcome) -> None:
@@ -203,7 +221,7 @@ def require_training(outcome: Outcome) -> None:
             "a training could not be run",
             value=outcome.error_message,
             why="that is no fault of the network, so nothing is recorded against it",
-            fix="mend what the message says and go on with --resume",
+            fix="mend what the message says and give the same command again, a search with --resume",
         )
 
 
@@ -226,6 +244,7 @@ class EvaluationJob:
         weights_path: File that a `TrainingJob` kept.
         split: What to evaluate on.
         eval_images: The first so many of the split; 0 for all.
+        fingerprint: Of the data that are meant; "" takes what is there.
     """
 
     architecture_json: dict[str, Any]
@@ -234,6 +253,7 @@ class EvaluationJob:
     weights_path: str
     split: str
     eval_images: int = 0
+    fingerprint: str = ""
 
     def as_job(self) -> Job:
         """Return it as an executor takes it."""
@@ -248,5 +268,5 @@ def run_evaluation(job: EvaluationJob) -> Evaluation:
     """
     architecture = Architecture.from_json(job.architecture_json)
     module = load_weights(architecture, Path(job.weights_path))
-    dataset = cached_dataset(job.dataset_name, job.dataset_folder)
+    dataset = cached_dataset(job.dataset_name, job.dataset_folder, job.fingerprint)
     return evaluate(module, dataset, job.split, architecture.input_shape_chw[1], job.eval_images)

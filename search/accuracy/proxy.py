@@ -25,6 +25,7 @@ class ProxyTraining:
         study_seed: The study's seed.
         repeats: Independent trainings of each network.
         split: What the estimate is taken on.
+        fingerprint: Of the data that are meant; "" takes what is there.
     """
 
     dataset_name: str
@@ -33,6 +34,7 @@ class ProxyTraining:
     study_seed: int
     repeats: int = 1
     split: str = "rank-val"
+    fingerprint: str = ""
 
     @property
     def name(self) -> str:
@@ -55,6 +57,7 @@ class ProxyTraining:
                 study_seed=self.study_seed,
                 repeat=repeat,
                 evaluate_splits=(self.split,),
+                fingerprint=self.fingerprint,
             )
             for repeat in range(self.repeats)
         )

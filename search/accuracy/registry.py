@@ -23,7 +23,8 @@ _SUPERNET = "search.supernet.estimator"
 def _proxy(setting: AccuracySetting, argument: str) -> AccuracyEstimator:
     from search.accuracy.proxy import ProxyTraining
 
-    return ProxyTraining(setting.dataset_name, setting.dataset_folder, setting.schedule, setting.study_seed)
+    words = setting.dataset_name, setting.dataset_folder, setting.schedule, setting.study_seed
+    return ProxyTraining(*words, fingerprint=setting.fingerprint)
 
 
 def _halving(setting: AccuracySetting, argument: str) -> AccuracyEstimator:
@@ -51,7 +52,8 @@ def _curves(setting: AccuracySetting, argument: str) -> AccuracyEstimator:
 def _zero_cost(setting: AccuracySetting, argument: str) -> AccuracyEstimator:
     from search.accuracy.score_estimator import ScoreEstimator
 
-    return ScoreEstimator(argument, setting.space, setting.dataset_name, setting.dataset_folder, setting.study_seed)
+    words = setting.space, setting.dataset_name, setting.dataset_folder, setting.study_seed
+    return ScoreEstimator(argument, *words, setting.fingerprint)
 
 
 def _command(setting: AccuracySetting, argument: str) -> AccuracyEstimator:
@@ -62,8 +64,7 @@ def _command(setting: AccuracySetting, argument: str) -> AccuracyEstimator:
 
 def _supernet(setting: AccuracySetting, argument: str) -> AccuracyEstimator:
     opener: Any = import_module(_SUPERNET).open_supernet_estimator
-    found = opener(Path(argument), setting.dataset_name, setting.dataset_folder, setting.study_seed)
-    return cast(AccuracyEstimator, found)
+    return cast(AccuracyEstimator, opener(Path(argument), setting))
 
 
 _BUILT_IN: dict[str, tuple[Factory, str]] = {

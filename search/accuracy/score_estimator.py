@@ -17,11 +17,12 @@ from mnas.errors import TrainingError
 from mnas.modules import build_module
 from mnas.seeding import derive_seed, named_rng
 from mnas.space import SearchSpace
-from search.accuracy.estimator import AccuracyEstimate
+from search.accuracy.estimator import SCORE, AccuracyEstimate
 from search.accuracy.jobs import cached_dataset
 from search.accuracy.zero_cost import SCORES, ProxyInput
 from search.data.dataset import tensors
 from search.executors.executor import Job, Outcome
+from search.training.memory import memory_told
 from search.training.trainer import reproducible
 
 BATCH = 32
@@ -39,6 +40,7 @@ class ScoreJob:
         dataset_folder: Where its files lie; None for the usual places.
         score: One of `search.accuracy.zero_cost.SCORES`.
         study_seed: The study's seed.
+        fingerprint: Of the data that are meant; "" takes what is there.
     """
 
     architecture_json: dict[str, Any]
@@ -46,6 +48,7 @@ class ScoreJob:
     dataset_folder: str | None
     score: str
     study_seed: int
+    fingerprint: str = ""
 
     @property
     def seed(self) -> int:
@@ -61,28 +64,41 @@ class ScoreOutcome:
     Attributes:
         score: The larger, the better; not finite where the network cannot be scored.
         cost_s: CPU seconds.
+        error_message: Why there is no score, where that is no fault of the network; else empty.
     """
 
     score: float
     cost_s: float
+    error_message: str = ""
 
 
 def run_score(job: ScoreJob) -> ScoreOutcome:
-    """Score a network on the first training images.
+    """Score a network on the first training images; where memory is too small the outcome says so.
 
     Raises:
         DataError: The data set is not to be had.
     """
     architecture = Architecture.from_json(job.architecture_json)
-    dataset = cached_dataset(job.dataset_name, job.dataset_folder)
-    images, labels = tensors(dataset, "train", architecture.input_shape_chw[1], BATCH)
+    dataset = cached_dataset(job.dataset_name, job.dataset_folder, job.fingerprint)
+    px = architecture.input_shape_chw[1]
+    images, labels = tensors(dataset, "train", px, BATCH)
     started = time.process_time()
-    with reproducible():
-        module = build_module(architecture, seed=derive_seed(job.seed, "weights"))
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        generator = torch.Generator().manual_seed(derive_seed(job.seed, "draws"))
-        score = SCORES[job.score](module, ProxyInput(images, labels, generator))
+    try:
+        with reproducible(), memory_told(f"{job.score} at {px} px"):
+            score = _score(job, architecture, images, labels)
+    except TrainingError as failure:
+        return ScoreOutcome(math.nan, time.process_time() - started, str(failure))
     return ScoreOutcome(score, time.process_time() - started)
+
+
+def _score(job: ScoreJob, architecture: Architecture, images: torch.Tensor, labels: torch.Tensor) -> float:
+    module = build_module(architecture, seed=derive_seed(job.seed, "weights"))
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    generator = torch.Generator().manual_seed(derive_seed(job.seed, "draws"))
+    try:
+        return SCORES[job.score](module, ProxyInput(images, labels, generator))
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # of a matrix that is no number somewhere
+        return math.nan
 
 
 @dataclass(frozen=True)
@@ -100,6 +116,7 @@ class ScoreEstimator:
         dataset_name: As `search.data.registry` knows it.
         dataset_folder: Where its files lie; None for the usual places.
         study_seed: The study's seed.
+        fingerprint: Of the data that are meant; "" takes what is there.
     """
 
     score: str
@@ -107,11 +124,12 @@ class ScoreEstimator:
     dataset_name: str
     dataset_folder: str | None
     study_seed: int
+    fingerprint: str = ""
 
     @property
     def name(self) -> str:
         """What the estimate's ``source`` says."""
-        return f"score:{self.score}"
+        return f"{SCORE}{self.score}"
 
     @property
     def fidelity(self) -> str:
@@ -119,7 +137,8 @@ class ScoreEstimator:
         return f"rank of {REFERENCES} in {self.space.name} by {BATCH} images of {self.dataset_name}"
 
     def _job(self, architecture: Architecture) -> ScoreJob:
-        return ScoreJob(architecture.to_json(), self.dataset_name, self.dataset_folder, self.score, self.study_seed)
+        data = self.dataset_name, self.dataset_folder
+        return ScoreJob(architecture.to_json(), *data, self.score, self.study_seed, self.fingerprint)
 
     def jobs(self, architecture: Architecture) -> tuple[Job, ...]:
         """Return the one job that scores a network."""
@@ -143,6 +162,8 @@ class ScoreEstimator:
         if not isinstance(outcome.value, ScoreOutcome):
             why = outcome.error_message or f"the job returned {type(outcome.value).__name__}"
             raise _failure("TRN03", "the network could not be scored", architecture, why)
+        if outcome.value.error_message:
+            raise _failure("TRN03", "the network could not be scored", architecture, outcome.value.error_message)
         if not math.isfinite(outcome.value.score):
             why = f"{self.score} gave {outcome.value.score}"
             raise _failure("TRN14", "the network's score is no finite number", architecture, why)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mnas.config import StudyConfig
 from mnas.space import SearchSpace
+from search.accuracy.proxy_schedule import schedule_of
 from search.data.dataset import Dataset
 from search.training.schedule import TrainingSchedule
 
@@ -27,6 +28,7 @@ class AccuracySetting:
         study_seed: The study's seed.
         command: The user's trainer, or "".
         timeout_s: Seconds for one call of it.
+        fingerprint: Of the data.
     """
 
     space: SearchSpace
@@ -37,31 +39,30 @@ class AccuracySetting:
     study_seed: int
     command: str = ""
     timeout_s: float = 3600.0
+    fingerprint: str = ""
 
 
 def accuracy_setting(context: StudyContext) -> AccuracySetting:
     """Return what a study's estimator is made from."""
-    return setting_of(context.config, context.space, context.dataset, context.schedule("proxy"))
+    return setting_of(context.config, context.space, context.dataset)
 
 
-def setting_of(
-    config: StudyConfig, space: SearchSpace, dataset: Dataset, schedule: TrainingSchedule
-) -> AccuracySetting:
+def setting_of(config: StudyConfig, space: SearchSpace, dataset: Dataset) -> AccuracySetting:
     """Return what an estimator is made from.
 
     Args:
         config: Resolved.
         space: The search space.
         dataset: The configuration's data.
-        schedule: Of proxy training.
     """
     return AccuracySetting(
         space=space,
         dataset_name=config.data,
         dataset_folder=config.data_dir or None,
         train_size=dataset.size("train"),
-        schedule=schedule,
+        schedule=schedule_of(config, "proxy", dataset.size("train")),
         study_seed=config.seed,
+        fingerprint=dataset.fingerprint,
         command=config.accuracy_cmd,
         timeout_s=config.accuracy_timeout,
     )

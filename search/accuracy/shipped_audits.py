@@ -10,6 +10,8 @@ import json
 from importlib.resources import files
 from typing import Any
 
+from search.accuracy.audit_log import Audited
+
 _FOLDER = "audits"
 
 
@@ -22,13 +24,6 @@ def shipped_verdicts() -> list[dict[str, Any]]:
     return [{**json.loads(one.read_text(encoding="utf-8")), "is_shipped": True} for one in found]
 
 
-def shipped_verdict(space: str, preset: str, fingerprint: str) -> dict[str, Any] | None:
-    """Return the verdict on a space and data that comes with the tool, or None.
-
-    Args:
-        space: Family or file, as the configuration names it.
-        preset: Likewise.
-        fingerprint: Of the data.
-    """
-    asked = (space, preset, fingerprint)
-    return next((one for one in shipped_verdicts() if (one["space"], one["preset"], one["fingerprint"]) == asked), None)
+def shipped_verdict(asked: Audited) -> dict[str, Any] | None:
+    """Return the verdict that comes with the tool and speaks for a search, or None."""
+    return next((one for one in shipped_verdicts() if asked.is_of(one)), None)

@@ -91,7 +91,10 @@ def jacov(module: LayerModule, given: ProxyInput) -> float:
     module.train()
     images = given.images.detach().clone().requires_grad_()
     (jacobian,) = torch.autograd.grad(module(images).sum(), images)
-    values = torch.linalg.eigvalsh(torch.corrcoef(jacobian.flatten(1).double()))
+    correlations = torch.corrcoef(jacobian.flatten(1).double())
+    if not bool(torch.isfinite(correlations).all()):  # an output that does not depend on an image correlates with none
+        return math.nan
+    values = torch.linalg.eigvalsh(correlations)
     return -float((torch.log(values + _JACOV_K) + 1 / (values + _JACOV_K)).sum())
 
 

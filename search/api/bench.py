@@ -63,8 +63,8 @@ class BenchReport(Tabular):
         return bench_figure(self.run)
 
 
-class Bench:
-    """Measures models on a device; each call of `run` opens the device and closes it again.
+class Bench(Tabular):
+    """Measures models on a device; each call of `run` opens the device and closes it again. A notebook shows its runs.
 
     Args:
         device: Device spec, e.g. ``host:ort``, ``host:litert,threads=2`` or ``adb:SERIAL/tflite``.
@@ -130,6 +130,10 @@ class Bench:
             found = list_runs(store)
         records = tuple(replace(row, models=()).to_json() | {"models": ", ".join(row.models)} for row in found)
         return Rows(records, f"runs in {self.out}", shown=_SHOWN_RUNS)
+
+    def rows(self) -> Rows:
+        """Return the runs, none where nothing was measured into the folder yet."""
+        return self.runs() if (self.out / FILE_NAME).exists() else Rows((), f"no runs in {self.out} yet")
 
     def read(self, run_id: str = LATEST) -> BenchReport:
         """Return a run that is kept.

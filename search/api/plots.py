@@ -8,6 +8,7 @@ from typing import Any
 from devices.run import BenchRun
 from mnas.optional import optional_package
 from mnas.report.text import escaped
+from search.accuracy.estimator import SCORE
 from search.api.rows import Rows
 
 _MS = "latency, ms (95 % interval)"
@@ -70,7 +71,10 @@ def front_figure(candidates: Rows, front: Rows) -> Any:
         PackageError: ``PKG01``: plotly is not installed.
     """
     plotly = _plotly()
-    done = [one for one in candidates if one["error"] is not None]
+    # What a score ranks has no accuracy to be drawn at.
+    done = [
+        one for one in candidates if one["error"] is not None and not one.get("accuracy_source", "").startswith(SCORE)
+    ]
     figure = plotly.Figure(
         plotly.Scatter(
             x=[one["predicted_ms"] for one in done],

@@ -181,7 +181,7 @@ class Study(Tabular):
         goal = self.result.goal
         target = (f"target {goal.target_ms:.4g} ms ({goal.target_source})",) if goal else ()
         foreign = ("predicted by a FOREIGN table",) if self.result.foreign_lut else ()
-        return (*target, *foreign, *self.result.audit_notes, *self.result.notices)
+        return (*target, *foreign, *self.result.audit.notes, *self.result.notices)
 
 
 def _config(given: StudyConfig | Mapping[str, Any] | str | Path) -> StudyConfig:

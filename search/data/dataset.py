@@ -65,6 +65,12 @@ class Dataset:
         """Channels of an image."""
         return int(self.images_u8.shape[1])
 
+    @property
+    def left_out(self) -> str:
+        """How many of its files could not be read and are missing among the images, in words; "" for none."""
+        count = len(self.facts.get("corrupt", ()))
+        return f"left out, unreadable: {count} of {self.facts['files']} files of {self.name}" if count else ""
+
     def size(self, split: str) -> int:
         """Return how many images a split has.
 

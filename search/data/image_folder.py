@@ -73,6 +73,18 @@ def scan_folder(folder: Path, px: int = 0) -> FolderScan:
     return FolderScan(replace(listing, images=tuple(good)), tuple(facts), corrupt, side, channels)
 
 
+def folder_train_images(folder: Path) -> int:
+    """Return about how many images of a folder are trained on; none is read.
+
+    Raises:
+        DataError: As `list_folder`.
+    """
+    listing = list_folder(folder)
+    rule = _WITH_TEST if listing.has_test else _WITHOUT_TEST
+    count = sum(not one.is_test for one in listing.images)
+    return round(count * (1 - rule.rank_val - rule.val - rule.test))
+
+
 def open_image_folder(folder: Path, px: int = 0, cache: ImageCache | None = None) -> Dataset:
     """Return a folder of images as a data set with four splits.
 

@@ -11,7 +11,7 @@ from search.data.cifar import CIFAR10, CIFAR100, open_cifar
 from search.data.dataset import Dataset
 from search.data.digits import open_digits
 from search.data.fashion_mnist import open_fashion_mnist
-from search.data.image_folder import open_image_folder, scan_folder
+from search.data.image_folder import folder_train_images, open_image_folder, scan_folder
 
 DATASET_NAMES = ("fashion", "digits", "cifar10", "cifar100")
 
@@ -42,6 +42,10 @@ _SHAPES = {
     "cifar10": DataShape(3, 10, 32),
     "cifar100": DataShape(3, 100, 32),
 }
+
+
+_TRAIN_IMAGES = {"fashion": 34_893, "digits": 1_014, "cifar10": 35_000, "cifar100": 35_000}
+"""Of the training split, which the images' hashes decide; of CIFAR about."""
 
 
 def open_dataset(name: str, folder: Path | None = None) -> Dataset:
@@ -83,6 +87,20 @@ def data_shape(name: str) -> DataShape:
     if name not in _SHAPES:
         raise _unknown(name)
     return _SHAPES[name]
+
+
+def train_images(name: str) -> int:
+    """Return about how many images are trained on; nothing is fetched or decoded, a folder is listed.
+
+    Raises:
+        DataError: As `data_shape`.
+    """
+    name = canonical_data(name)
+    if is_image_folder(name):
+        return folder_train_images(folder_and_px(name)[0])
+    if name not in _TRAIN_IMAGES:
+        raise _unknown(name)
+    return _TRAIN_IMAGES[name]
 
 
 def _unknown(name: str) -> DataError:

@@ -52,6 +52,8 @@ class Finished:
 def finish(request: FinishRequest, folder: Path, executor: Executor, reporter: Reporter) -> list[Finished]:
     """Train what is not trained yet, and write the folders, smallest network first; one that fails is left out.
 
+    What failed before is tried again, unless its loss diverged.
+
     Args:
         request: What is asked for.
         folder: Of all trained networks; what was interrupted in it is gone on with.
@@ -62,6 +64,8 @@ def finish(request: FinishRequest, folder: Path, executor: Executor, reporter: R
         TrainingError: ``TRN05``: a training could not be run. ``TRN18``: no network could be trained.
         ExportError: A file of floats did not pass the gate.
     """
+    if left_out := request.dataset.left_out:
+        reporter.warn(left_out)
     files = {one.name: SeedFiles(folder / _WORK / request.key(one)) for one in request.networks}
     _train(request, files, executor, reporter)
     found = {one.name: _trainings(request, files[one.name]) for one in request.networks}
@@ -104,7 +108,7 @@ def _train(request: FinishRequest, files: dict[str, SeedFiles], executor: Execut
     for repeat in range(request.seeds):
         for one in ordered:
             seeds = files[one.name]
-            if seeds.outcome(repeat) is None:
+            if not seeds.is_settled(repeat):
                 todo.append((seeds, repeat, request.job(one, repeat, seeds.weights(repeat))))
     done = 0
 

@@ -40,6 +40,7 @@ class FinishRequest:
 
     Attributes:
         networks: To be trained, each on every seed.
+        dataset_name: As `search.data.registry` knows it: of a folder of images its path, not its own name.
         dataset: To train on.
         dataset_folder: Where its files lie; None for the usual places.
         schedule: How.
@@ -51,6 +52,7 @@ class FinishRequest:
     """
 
     networks: tuple[Chosen, ...]
+    dataset_name: str
     dataset: Dataset
     dataset_folder: str | None
     schedule: TrainingSchedule
@@ -69,7 +71,7 @@ class FinishRequest:
         """Return one training, whose weights go to a file; an interrupted one is kept beside it."""
         return TrainingJob(
             architecture_json=network.architecture.to_json(),
-            dataset_name=self.dataset.name,
+            dataset_name=self.dataset_name,
             dataset_folder=self.dataset_folder,
             schedule=self.schedule,
             study_seed=derive_seed(self.seed, "finish"),
@@ -78,6 +80,7 @@ class FinishRequest:
             keep_weights_path=str(weights),
             checkpoint_path=str(weights.with_suffix(".part")),
             teacher=self.teacher,
+            fingerprint=self.dataset.fingerprint,
         )
 
 

@@ -32,13 +32,18 @@ class SeedFiles:
         write_json_atomic(self.folder / f"seed-{repeat}.json", asdict(outcome))
 
     def outcome(self, repeat: int) -> TrainingOutcome | None:
-        """Return what came of a training; ``None`` where it is not there whole, and must be run."""
+        """Return what came of a training; ``None`` where it is not there whole."""
         try:
             text = (self.folder / f"seed-{repeat}.json").read_text(encoding="utf-8")
             found = TrainingOutcome(**json.loads(text))
         except (OSError, ValueError, TypeError):
             return None
         return found if not found.is_ok or self.weights(repeat).is_file() else None
+
+    def is_settled(self, repeat: int) -> bool:
+        """Return whether a training need not be run; one that failed for want of memory or a process is run again."""
+        found = self.outcome(repeat)
+        return found is not None and found.is_settled
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,16 +16,23 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from mnas.architecture import Architecture
 from mnas.errors import SupernetError, TrainingError
 from mnas.modules import LayerModule
+from mnas.seeding import named_rng
+from mnas.space import SearchSpace
+from mnas.spaces.staged import StagedSpace
 from search.accuracy.estimator import AccuracyEstimate
-from search.data.dataset import Dataset, tensors
+from search.accuracy.setting import AccuracySetting
+from search.data.batches import SplitImages
+from search.data.dataset import Dataset
 from search.data.registry import open_dataset
 from search.executors.executor import Job, Outcome
 from search.supernet.checkpoint import checkpoint_path, read_checkpoint
 from search.supernet.network import CALIBRATION_BATCH, Supernet
+from search.training.memory import memory_told
 from search.training.trainer import estimate_batch_norms, evaluate, reproducible
 
 EVAL_IMAGES = 5000
 """Of the split. Source: a binomial error of 0.4 points at 90 %, below what networks differ by."""
+_TRIED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,7 @@ class InheritanceOutcome:
         images: Images evaluated.
         cost_s: CPU seconds.
         error_message: Why there is no result; empty after success.
+        diverged: Whether the loss is infinite or NaN: the weights' own fault.
     """
 
     error: float = 1.0
@@ -74,6 +82,7 @@ class InheritanceOutcome:
     images: int = 0
     cost_s: float = 0.0
     error_message: str = ""
+    diverged: bool = False
 
 
 @lru_cache(maxsize=2)
@@ -110,7 +119,7 @@ def _other_data(seen: str, trained: str) -> SupernetError:
 
 
 def run_inheritance(job: InheritanceJob) -> InheritanceOutcome:
-    """Evaluate a network with inherited weights; where its loss is no number the outcome says so.
+    """Evaluate a network with inherited weights; where its loss is no number, or memory too small, the outcome says so.
 
     Raises:
         SpaceError: ``SPC03``: the network is none of the supernet's space.
@@ -122,16 +131,17 @@ def run_inheritance(job: InheritanceJob) -> InheritanceOutcome:
     architecture = Architecture.from_json(job.architecture_json)
     supernet.space.encode(architecture)
     px = architecture.input_shape_chw[1]
-    images, _ = tensors(dataset, "train", px, job.calibration_images)
-    tensors(dataset, job.split, px, job.eval_images)
+    images = SplitImages(dataset, "train", px, job.calibration_images)
+    SplitImages(dataset, job.split, px, job.eval_images)  # made ready, where they fit into memory, before time counts
     started = time.process_time()
-    module = supernet.extract(architecture)
-    with reproducible():
-        estimate_batch_norms(module, images)
-        try:
+    try:
+        with reproducible(), memory_told(f"inherited weights at {px} px"):
+            module = supernet.extract(architecture)
+            estimate_batch_norms(module, images.slices)
             found = evaluate(folded(module), dataset, job.split, px, job.eval_images)
-        except TrainingError as error:
-            return InheritanceOutcome(cost_s=time.process_time() - started, error_message=str(error))
+    except TrainingError as error:
+        spent = time.process_time() - started
+        return InheritanceOutcome(cost_s=spent, error_message=str(error), diverged=error.code == "TRN01")
     return InheritanceOutcome(found.error, found.loss, found.images, time.process_time() - started)
 
 
@@ -158,6 +168,7 @@ class SupernetEstimator:
         calibration_images: Training images that norms are calibrated on.
         split: What estimates are taken on.
         eval_images: The first so many images of it; 0 for all.
+        trained_share: Of the supernet's training that is done, 0..1.
     """
 
     path: str
@@ -168,6 +179,17 @@ class SupernetEstimator:
     calibration_images: int = CALIBRATION_BATCH
     split: str = "rank-val"
     eval_images: int = EVAL_IMAGES
+    trained_share: float = 1.0
+
+    @property
+    def mark(self) -> str:
+        """That the supernet is half trained, where it is."""
+        if self.trained_share >= 1:
+            return ""
+        return (
+            f"the supernet {self.path} is trained to {self.trained_share:.0%} of its schedule alone: its ranking may "
+            "still change; mnas supernet train --resume goes on"
+        )
 
     @property
     def name(self) -> str:
@@ -205,7 +227,7 @@ class SupernetEstimator:
         (outcome,) = outcomes
         found = outcome.value
         if not isinstance(found, InheritanceOutcome) or found.error_message:
-            is_own = isinstance(found, InheritanceOutcome)
+            is_own = isinstance(found, InheritanceOutcome) and found.diverged
             raise TrainingError(
                 "TRN01" if is_own else "TRN03",
                 "the network could not be evaluated with inherited weights",
@@ -227,22 +249,49 @@ class SupernetEstimator:
         )
 
 
-def open_supernet_estimator(
-    path: str | Path, dataset_name: str, dataset_folder: str | None, study_seed: int
-) -> SupernetEstimator:
-    """Return the estimator of a supernet's file.
+def open_supernet_estimator(path: str | Path, setting: AccuracySetting) -> SupernetEstimator:
+    """Return the estimator of a supernet's file; a supernet gives a network the same estimate in every study.
 
     Args:
         path: The file, or the folder of ``mnas supernet train --out``.
-        dataset_name: The data that the search is on.
-        dataset_folder: Where its files lie; None for the usual places.
-        study_seed: Plays no part: a supernet gives a network the same estimate in every study.
+        setting: Space and data of the search.
 
     Raises:
-        SupernetError: ``SUP01``: it cannot be read; ``SUP05``: it was trained on other data.
+        SupernetError: ``SUP01``: it cannot be read. ``SUP05``: it was trained on other data. ``SUP06``: it was trained
+            for another space.
     """
     file = checkpoint_path(Path(path)).resolve()
     checkpoint = read_checkpoint(file)
-    if checkpoint.description.dataset != dataset_name:
-        raise _other_data(dataset_name, checkpoint.description.dataset)
-    return SupernetEstimator(str(file), checkpoint.sha256, dataset_name, dataset_folder, checkpoint.description.seed)
+    about = checkpoint.description
+    # By content: a folder of images has its path for a name, and another one on another machine.
+    if about.fingerprint != setting.fingerprint:
+        seen, trained = (setting.dataset_name, setting.fingerprint), (about.dataset, about.fingerprint)
+        raise _other_data(f"{seen[0]} {seen[1][:12]}", f"{trained[0]} {trained[1][:12]}")
+    _require_space(StagedSpace(about.definition), setting.space)
+    return SupernetEstimator(
+        str(file),
+        checkpoint.sha256,
+        setting.dataset_name,
+        setting.dataset_folder,
+        about.seed,
+        trained_share=checkpoint.step / max(1, checkpoint.steps),
+    )
+
+
+def _require_space(own: StagedSpace, searched: SearchSpace) -> None:
+    """Refuse a search in a space that the supernet has no weights for: its two ends and networks drawn from it show it.
+
+    Raises:
+        SupernetError: ``SUP06``.
+    """
+    rng = named_rng(0, "networks of the supernet's space", searched.name)
+    genomes = [*searched.extremes(), *(searched.draw(rng) for _ in range(_TRIED))]
+    outside = sum(not own.contains(searched.decode(genome)) for genome in genomes)
+    if outside:
+        raise SupernetError(
+            "SUP06",
+            "the supernet was trained for another space",
+            value=f"{own.name}; {outside} of {len(genomes)} networks of {searched.name} are not in it",
+            why="it has no weights for them",
+            fix="train one for this space (mnas supernet train), or search in the supernet's own",
+        )

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import distributed
@@ -58,14 +58,18 @@ class Together:
         try:
             distributed.all_reduce(values)
         except RuntimeError as error:
-            raise TrainingError(
-                "TRN20",
-                "another process of the supernet's training is gone",
-                value=str(error).splitlines()[0],
-                why="each holds a share of every batch",
-                fix="go on with --resume",
-            ) from error
+            raise _gone(error) from error
         return values / self.size
+
+
+def _gone(error: RuntimeError) -> TrainingError:
+    return TrainingError(
+        "TRN20",
+        "another process of the supernet's training is gone",
+        value=str(error).splitlines()[0],
+        why="each holds a share of every batch",
+        fix="go on with --resume",
+    )
 
 
 def is_launched() -> bool:
@@ -73,15 +77,36 @@ def is_launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
+def is_first() -> bool:
+    """Return whether this process speaks for all that something like torchrun started; alone it does."""
+    return not is_launched() or os.environ["RANK"] == "0"
+
+
+def own_device(device: str, rank: int = 0, size: int = 1) -> str:
+    """Return the device of one process: where several share a machine, each has a GPU of its own.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        rank: Of the process on this machine; torchrun's own number of it takes its place.
+        size: Of the group.
+    """
+    if device != "cuda" or (size == 1 and not is_launched()):
+        return device
+    return f"cuda:{os.environ.get('LOCAL_RANK', rank) if is_launched() else rank}"
+
+
 @contextmanager
 def joined(device: str, rank: int = 0, size: int = 1, meeting: str = "") -> Iterator[Group]:
     """Be one of several processes for as long as the block lasts; alone for a size of 1.
 
     Args:
-        device: ``cpu`` (gloo) or ``cuda`` (NCCL).
+        device: ``cpu`` (gloo) or a CUDA device of this process alone (NCCL).
         rank: Of this process.
         size: Of the group.
         meeting: ``file://`` or ``tcp://`` address that all processes know; "" for what torchrun says.
+
+    Raises:
+        TrainingError: ``TRN20``: another process does not come to the meeting.
     """
     if size == 1 and not is_launched():
         yield Alone()
@@ -89,10 +114,13 @@ def joined(device: str, rank: int = 0, size: int = 1, meeting: str = "") -> Iter
     if meeting and sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     backend = "nccl" if device.startswith("cuda") else "gloo"
-    if meeting:
-        distributed.init_process_group(backend, init_method=meeting, rank=rank, world_size=size, timeout=_TIMEOUT)
-    else:
-        distributed.init_process_group(backend, timeout=_TIMEOUT)
+    if backend == "nccl":
+        torch.cuda.set_device(device)
+    place: dict[str, Any] = {"init_method": meeting, "rank": rank, "world_size": size} if meeting else {}
+    try:
+        distributed.init_process_group(backend, timeout=_TIMEOUT, **place)
+    except RuntimeError as error:
+        raise _gone(error) from error
     try:
         yield Together()
     finally:

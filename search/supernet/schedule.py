@@ -14,6 +14,9 @@ RULES = ("sandwich", "single-path")
 _SUM_TOLERANCE = 1e-9
 
 
+_CHECKED = ("rule", "epochs", "batch_size", "accumulate", "lr", "clip_norm", "ema_decay")
+
+
 @dataclass(frozen=True, slots=True)
 class SupernetSchedule:
     """One way to train a supernet.
@@ -56,12 +59,14 @@ class SupernetSchedule:
 
     def __post_init__(self) -> None:
         is_whole = abs(sum(phase.share for phase in self.phases) - 1) < _SUM_TOLERANCE
-        if self.rule not in RULES or min(self.epochs, self.batch_size, self.accumulate) < 1 or not is_whole:
+        counts = min(self.epochs, self.batch_size, self.accumulate)
+        in_range = 0 < self.lr < math.inf and 0 <= self.clip_norm < math.inf and 0 <= self.ema_decay < 1
+        if self.rule not in RULES or counts < 1 or not is_whole or not in_range:
             raise ConfigError(
                 "CFG01",
                 "the supernet's schedule is wrong",
-                value={"rule": self.rule, "epochs": self.epochs, "batch_size": self.batch_size},
-                why=f"rules are {', '.join(RULES)}; counts are 1 or more; the phases' shares add up to 1",
+                value={name: getattr(self, name) for name in _CHECKED},
+                why=f"rules are {', '.join(RULES)}; counts are 1 or more, rates above 0; phases' shares sum to 1",
                 fix="correct it",
             )
 
@@ -103,7 +108,14 @@ SUPERNET_SCHEDULES: dict[str, SupernetSchedule] = {
 
 
 def supernet_schedule(
-    dataset: str, *, epochs: int = 0, rule: str = "sandwich", progressive: bool = False
+    dataset: str,
+    *,
+    epochs: int = 0,
+    rule: str = "sandwich",
+    progressive: bool = False,
+    batch_size: int = 0,
+    lr: float = 0.0,
+    clip_norm: float | None = None,
 ) -> SupernetSchedule:
     """Return the schedule made for a data set; that of Fashion-MNIST for one that has none.
 
@@ -112,10 +124,15 @@ def supernet_schedule(
         epochs: Others than its own; 0 for these.
         rule: One of `RULES`.
         progressive: From the largest network to smaller ones, instead of all at once.
+        batch_size: Another than its own; 0 for this.
+        lr: Likewise.
+        clip_norm: Likewise, but 0 for gradients of any length and None for its own.
 
     Raises:
-        ConfigError: ``CFG01``: no such rule, or epochs below 0.
+        ConfigError: ``CFG01``: no such rule, or a number out of its range.
     """
     found = SUPERNET_SCHEDULES.get(dataset, _FASHION)
     phases = PROGRESSIVE if progressive else TOGETHER
-    return replace(found, epochs=epochs or found.epochs, rule=rule, phases=phases)
+    found = replace(found, epochs=epochs or found.epochs, rule=rule, phases=phases)
+    found = replace(found, batch_size=batch_size or found.batch_size, lr=lr or found.lr)
+    return found if clip_norm is None else replace(found, clip_norm=clip_norm)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
@@ -13,12 +14,14 @@ from mnas.architecture import Architecture
 from mnas.errors import ConfigError, TrainingError
 from mnas.seeding import derive_seed, named_rng
 from mnas.spaces.staged import StagedSpace
-from search.data.dataset import Dataset, tensors
+from search.data.batches import SplitImages
+from search.data.dataset import Dataset
 from search.supernet.checkpoint import Checkpoint, Description
 from search.supernet.network import Supernet
 from search.supernet.parallel import Alone, Group
 from search.supernet.phases import PhaseNetworks
 from search.supernet.sorting import put_in_order, sorting_of
+from search.training.memory import memory_told
 
 HISTORY_ROWS = 200
 _RAMP_STEPS = 10
@@ -28,7 +31,8 @@ class SupernetTrainer:
     """A supernet in training.
 
     Everything random in a step is drawn from the seed and the number of the step, so nothing but weights, momenta and
-    averages need be kept to go on.
+    averages need be kept to go on. A batch that memory is too small for is computed in halves, or halves of halves,
+    whose norms have statistics of their own: only then do other weights come of it.
 
     Args:
         description: What to train, and how.
@@ -36,6 +40,14 @@ class SupernetTrainer:
         group: The processes that train together.
         device: Of torch.
         checkpoint: To go on from.
+
+    Attributes:
+        network: The supernet.
+        step: Steps done.
+        steps: Of the whole schedule.
+        cost_s: CPU seconds of all processes.
+        history: Step, loss of the largest network and mean loss, now and then.
+        batch_parts: Parts that a batch is computed in; more than 1 where memory was too small for a whole one.
 
     Raises:
         SpaceError: ``SPC12``: the space holds a kind of block that has no elastic form.
@@ -54,6 +66,8 @@ class SupernetTrainer:
         self._schedule, self._seed, self._group = description.schedule, description.seed, group or Alone()
         self._space = StagedSpace(description.definition)
         self._networks = lru_cache(lambda phase: PhaseNetworks(self._space, phase))
+        self._images_at = lru_cache(lambda px: SplitImages(dataset, "train", px, description.schedule.train_images))
+        self.batch_parts = 1
         self.network = Supernet(self._space, derive_seed(self._seed, "weights")).to(self._device).train()
         self._parameters = dict(self.network.named_parameters())
         self._optimiser = self._make_optimiser()
@@ -75,7 +89,7 @@ class SupernetTrainer:
                 "the supernet cannot be trained in this way here",
                 value={"images": self._images, "images of a step": self._per_step, "amp": schedule.amp},
                 why="a step needs its images, and mixed precision a GPU",
-                fix="use a smaller batch, or no mixed precision",
+                fix="use a smaller --batch, or no --amp",
             )
         return schedule.epochs * per_epoch, per_epoch
 
@@ -124,7 +138,8 @@ class SupernetTrainer:
             on_step: Called after each step; may take a `checkpoint`.
 
         Raises:
-            TrainingError: ``TRN01``: the loss became infinite or NaN. ``TRN20``: another process is gone.
+            TrainingError: ``TRN01``: the loss became infinite or NaN. ``TRN10``: not enough memory even for one image
+            at a time. ``TRN20``: another process is gone.
         """
         while self.step < self.steps:
             started = time.process_time()
@@ -140,11 +155,7 @@ class SupernetTrainer:
         self._sort_channels()
         for group in self._optimiser.param_groups:
             group["lr"] = self._schedule.learning_rate(self.step, self.steps)
-        self._optimiser.zero_grad()
-        largest, mean = torch.zeros(()), torch.zeros(())
-        for part in range(self._schedule.accumulate):
-            first, every = self._backward(part)
-            largest, mean = largest + first / self._schedule.accumulate, mean + every / self._schedule.accumulate
+        largest, mean = self._gradients()
         news = torch.stack([largest, mean, torch.tensor(float(is_over and self._group.rank == 0))])
         told = [float(value) for value in self._share_gradients(news)]
         self._note(told[0], told[1])
@@ -153,6 +164,23 @@ class SupernetTrainer:
         self._optimiser.step()
         self._average()
         return told[2] > 0
+
+    def _gradients(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Leave a step's gradients in the parameters; return the loss of the first network and the mean over all."""
+        accumulate = self._schedule.accumulate
+        while True:
+            self._optimiser.zero_grad()
+            largest, mean = torch.zeros(()), torch.zeros(())
+            try:
+                with memory_told(f"a batch of {self._schedule.batch_size} in {self.batch_parts} parts"):
+                    for part in range(accumulate):
+                        first, every = self._backward(part)
+                        largest, mean = largest + first / accumulate, mean + every / accumulate
+                return largest, mean
+            except TrainingError as error:
+                if error.code != "TRN10" or 2 * self.batch_parts > self._schedule.batch_size:
+                    raise
+            self.batch_parts *= 2
 
     def _sort_channels(self) -> None:
         """Sort blocks' inner channels by importance where this step is the first that takes fewer of them."""
@@ -184,7 +212,7 @@ class SupernetTrainer:
                 "the supernet's loss is no longer a finite number",
                 value=f"step {self.step}",
                 why=f"training diverged at a peak learning rate of {self._schedule.lr}",
-                fix="lower lr, or clip_norm",
+                fix="lower --lr or --clip-norm",
             )
         if self.step % max(1, self.steps // HISTORY_ROWS) == 0:
             self.history.append((self.step, largest, mean))
@@ -192,12 +220,24 @@ class SupernetTrainer:
     def _backward(self, part: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Add a batch's gradients; return the loss of the first network and the mean over all."""
         chosen, mirrored = self._batch(part)
-        factor = 1 / self._schedule.accumulate
+        networks, size = self._chosen_networks(part), math.ceil(len(chosen) / self.batch_parts)
+        first, every = torch.zeros(()), torch.zeros(())
+        for start in range(0, len(chosen), size):
+            own, flips = chosen[start : start + size], mirrored if mirrored is None else mirrored[start : start + size]
+            share = len(own) / len(chosen)
+            losses = self._losses(networks, own, flips, share / self._schedule.accumulate)
+            first, every = first + losses[0] * share, every + torch.stack(losses).mean() * share
+        return first, every
+
+    def _losses(
+        self, networks: Sequence[Architecture], chosen: torch.Tensor, mirrored: torch.Tensor | None, factor: float
+    ) -> list[torch.Tensor]:
+        """Add the gradients of some images, each loss times a factor; return every network's loss."""
         teacher: torch.Tensor | None = None
         losses = []
-        for architecture in self._chosen_networks(part):
-            images, labels = self._data(architecture.input_shape_chw[1])
-            inputs, truth = images[chosen].to(self._device), labels[chosen].to(self._device)
+        for architecture in networks:
+            images = self._images_at(architecture.input_shape_chw[1])
+            inputs, truth = images.take(chosen).to(self._device), images.labels[chosen].to(self._device)
             inputs = (
                 torch.where(mirrored[:, None, None, None], inputs.flip(3), inputs) if mirrored is not None else inputs
             )
@@ -210,10 +250,7 @@ class SupernetTrainer:
                 loss = functional.cross_entropy(logits, teacher)
             (loss * factor).backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach().cpu())
-        return losses[0], torch.stack(losses).mean()
-
-    def _data(self, px: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return tensors(self._dataset, "train", px, self._schedule.train_images)
+        return losses
 
     def _batch(self, part: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return which images this process takes, and which of them are mirrored."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
-
 from mnas.modules import LayerModule
-from search.data.dataset import Dataset, tensors
+from search.data.batches import SplitImages
+from search.data.dataset import Dataset
 from search.training.schedule import TrainingSchedule
 from search.training.trainer import estimate_batch_norms, evaluate
 
@@ -47,10 +46,8 @@ class CurveRecorder:
             return False
         if self.schedule.bn_images:
             limit = min(self.schedule.bn_images, _BN_IMAGES)
-            with torch.no_grad():
-                estimate_batch_norms(
-                    module, tensors(self.dataset, "train", self.px, self.schedule.train_images)[0][:limit]
-                )
+            images = SplitImages(self.dataset, "train", self.px, self.schedule.train_images)
+            estimate_batch_norms(module, lambda size: images.slices(size, limit))
         seen = evaluate(module, self.dataset, self.split, self.px, self.images or self.schedule.eval_images)
         module.train()
         self.found.append([done / steps * self.schedule.epochs, seen.error, seen.loss])

@@ -1,8 +1,8 @@
-"""When memory runs out: telling that from other faults."""
+"""When memory runs out: telling that from other faults, and going on with less at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -24,6 +24,22 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
+
+
+def in_halves(function: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor) -> torch.Tensor:
+    """Return what a function gives for a batch, ``(n, ...)``; where memory is short, for halves of it, joined again.
+
+    Args:
+        function: Takes each row on its own.
+        batch: ``(n, ...)``.
+    """
+    try:
+        return function(batch)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or len(batch) < 2:
+            raise
+    half = len(batch) // 2
+    return torch.cat([in_halves(function, batch[:half]), in_halves(function, batch[half:])])
 
 
 @contextmanager

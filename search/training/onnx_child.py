@@ -1,7 +1,7 @@
 """Loads an ONNX file from stdin and runs it once: a process of its own, which may die of it or never end.
 
-Run by `search.training.teacher` as ``python onnx_child.py CHANNELS PX SECONDS``, after which it ends in any case. Exit status 0: it was loaded; 1: it was not,
-and stdout says why. An input that does not fit is no matter of this process.
+Run by `search.training.teacher` as ``python onnx_child.py CHANNELS PX SECONDS``, after which it ends in any case. Exit
+status 0: it was loaded; 1: it was not, and stdout says why. An input that does not fit is no matter of this process.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from search.training.distillation import Teacher
 from search.training.trainer import estimate_batch_norms
 
 SUPERNET = "supernet:"
-_CALIBRATION_IMAGES, _CALIBRATION_BATCH = 2000, 500
+_CALIBRATION_IMAGES = 2000
 _USUAL_PX = 224
 _TRIAL_S = 120.0
 
@@ -114,7 +114,7 @@ def _of_supernet(name: str, dataset: Dataset) -> Teacher:
     largest = space.decode(space.extremes()[1])
     module, px = checkpoint.supernet().extract(largest), largest.input_shape_chw[1]
     images = SplitImages(dataset, "train", px, _CALIBRATION_IMAGES)
-    estimate_batch_norms(module, images.slices(_CALIBRATION_BATCH))
+    estimate_batch_norms(module, images.slices)
     return _of_module(name, checkpoint.sha256, module, px)
 
 

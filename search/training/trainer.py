@@ -6,7 +6,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,12 @@ from search.training.augmentation import Augmentation
 from search.training.checkpoint import Checkpoint
 from search.training.distillation import Teacher
 from search.training.loop import TrainingLoop, Watch
-from search.training.memory import memory_told
+from search.training.memory import in_halves, is_out_of_memory, memory_told
 from search.training.schedule import TrainingSchedule
 
-_EVAL_BATCH = 500
+EVAL_BATCH = 500
+"""Images at a time where nothing is learnt, as far as memory allows."""
+_LEAST_NORM_BATCH = 2
 _FILL = "fill_uninitialized_memory"
 """Torch's setting that writes NaN into fresh tensors; no operation used here reads one, so it would only cost time."""
 
@@ -45,6 +47,7 @@ class TrainedNetwork:
         images_seen: Training images, repeats counted.
         batch_parts: Parts that a batch was computed in; more than 1 where memory was too small for a whole one.
         images_an_epoch: Of a whole epoch.
+        norm_batch: Images of a batch that batch norms were estimated on in the end; 0 where they were not.
     """
 
     module: LayerModule
@@ -53,6 +56,7 @@ class TrainedNetwork:
     images_seen: int
     images_an_epoch: int
     batch_parts: int = 1
+    norm_batch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ def train_network(
             ``TRN10``: not enough memory. ``TRN11``: the checkpoint is of another training. ``TRN12``: no such device.
     """
     _check_fit(architecture, dataset)
-    _require_device(schedule.device)
+    require_device(schedule.device)
     started = time.process_time()
     px, checkpoint = architecture.input_shape_chw[1], None
     if checkpoint_path is not None:
@@ -135,8 +139,11 @@ def train_network(
         augmentation = Augmentation.of(schedule, dataset.mean, dataset.std)
         with torch.random.fork_rng(enabled=schedule.dropout > 0):
             fitted = TrainingLoop(module, images, augmentation, schedule, seed, teacher).run(watch, checkpoint)
-            if schedule.bn_images:
-                estimate_batch_norms(module, images.slices(_EVAL_BATCH, schedule.bn_images))
+            norm_batch = (
+                estimate_batch_norms(module, lambda size: images.slices(size, schedule.bn_images))
+                if schedule.bn_images
+                else 0
+            )
     if checkpoint is not None:
         checkpoint.remove()
     batch = min(schedule.batch_size, len(images.labels))
@@ -147,6 +154,7 @@ def train_network(
         images_seen=fitted.images_seen,
         images_an_epoch=len(images.labels) // batch * batch,
         batch_parts=fitted.batch_parts,
+        norm_batch=norm_batch,
     )
 
 
@@ -163,31 +171,56 @@ def _check_fit(architecture: Architecture, dataset: Dataset) -> None:
         )
 
 
-def _require_device(device: str) -> None:
+def require_device(device: str) -> None:
     """Refuse a device that is not here.
+
+    Args:
+        device: Of torch: ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
         TrainingError: ``TRN12``: torch cannot compute on it.
     """
-    if device == "cpu" or (re.fullmatch(r"cuda(:\d+)?", device) and torch.cuda.is_available()):
+    cuda = re.fullmatch(r"cuda(?::(\d+))?", device)
+    if device == "cpu" or (cuda and int(cuda.group(1) or 0) < torch.cuda.device_count()):
         return
     raise TrainingError(
         "TRN12",
-        "the schedule's device cannot be used",
+        "the device cannot be trained on",
         value=device,
-        why="this build of torch sees no CUDA device" if device.startswith("cuda") else "known are cpu, cuda, cuda:N",
-        fix="train on cpu, or install a build of torch for the machine's GPU",
+        why=f"torch sees {torch.cuda.device_count()} CUDA devices" if cuda else "known are cpu, cuda, cuda:N",
+        fix="train on cpu, in fewer processes, or install a build of torch for the machine's GPU",
     )
 
 
+Batches = Callable[[int], Iterable[torch.Tensor]]
+"""Gives training images, NCHW, normalised, so many at a time."""
+
+
 @torch.no_grad()
-def estimate_batch_norms(module: nn.Module, images: torch.Tensor | Iterable[torch.Tensor]) -> None:
+def estimate_batch_norms(module: nn.Module, images: torch.Tensor | Batches) -> int:
     """Set every batch norm's statistics to the mean over batches of the given training images; leaves training mode on.
+
+    Where memory is too small for a batch, all of them are halved and the estimate begins anew.
 
     Args:
         module: The network.
-        images: NCHW, normalised; or batches of them.
+        images: NCHW, normalised; or what gives them in batches.
+
+    Returns:
+        Images of a batch.
     """
+    size = EVAL_BATCH
+    while True:
+        try:
+            _cumulate(module, torch.split(images, size) if isinstance(images, torch.Tensor) else images(size))
+            return size
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or size // 2 < _LEAST_NORM_BATCH:
+                raise
+        size //= 2
+
+
+def _cumulate(module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
     norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -195,10 +228,12 @@ def estimate_batch_norms(module: nn.Module, images: torch.Tensor | Iterable[torc
         norm.momentum = None
     module.train()
     device = next(module.parameters()).device
-    for batch in torch.split(images, _EVAL_BATCH) if isinstance(images, torch.Tensor) else images:
-        module(batch.to(device))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    try:
+        for batch in batches:
+            module(batch.to(device))
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def evaluate(module: nn.Module, dataset: Dataset, split: str, px: int, limit: int = 0) -> Evaluation:
@@ -217,10 +252,11 @@ def evaluate(module: nn.Module, dataset: Dataset, split: str, px: int, limit: in
     images = SplitImages(dataset, split, px, limit)
     labels = images.labels
     module.eval()
+    device = next(module.parameters()).device
     wrong, loss = 0, 0.0
     with reproducible(), torch.inference_mode(), memory_told(f"evaluation at {px} px"):
-        for inputs, truth in zip(images.slices(_EVAL_BATCH), torch.split(labels, _EVAL_BATCH), strict=True):
-            outputs = module(inputs)
+        for inputs, truth in zip(images.slices(EVAL_BATCH), torch.split(labels, EVAL_BATCH), strict=True):
+            outputs = in_halves(module, inputs.to(device)).cpu()
             wrong += int((outputs.argmax(1) != truth).sum())
             loss += float(functional.cross_entropy(outputs, truth, reduction="sum"))
     if not math.isfinite(loss):

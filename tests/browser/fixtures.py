@@ -26,20 +26,24 @@ def chromium() -> Browser:
 @pytest.fixture(scope="session")
 def driver(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A started browser that the whole session shares."""
+    browser = start(chromium, tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.quit()
+
+
+def start(chromium: Browser, profile: Path) -> Any:
+    """Start a browser with a profile of its own, which tells of every request and complaint; the caller quits it."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
     options.binary_location = str(chromium.binary)
-    profile = tmp_path_factory.mktemp("profile")
     for word in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "disable-background-networking"):
         options.add_argument(f"--{word}")
     options.add_argument(f"--user-data-dir={profile}")
     options.add_argument("--window-size=1280,900")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     service = webdriver.ChromeService(str(chromium.driver), env=chromium.environment())
-    browser = webdriver.Chrome(options=options, service=service)
-    yield browser
-    browser.quit()
+    return webdriver.Chrome(options=options, service=service)
 
 
 class OpenPage:

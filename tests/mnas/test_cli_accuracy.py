@@ -3,8 +3,12 @@
 import json
 
 import pytest
+from picture_folders import make_folder
 
 from mnas.cli import main
+from mnas.config import make_config
+from search.accuracy.proxy_schedule import schedule_of
+from search.data.registry import open_dataset
 
 ARGUMENTS = ["accuracy", "audit", "--data", "digits", "--training", "small", "--quiet"]
 
@@ -23,6 +27,36 @@ def test_a_plan_starts_nothing(tmp_path, capsys):
     assert plan["trainings of the truth"] == 90 and plan["estimates"] == 30 * 7 and "proxy" in plan["estimators"]
 
 
+def test_the_proxy_that_is_judged_is_the_one_that_a_search_with_the_same_flags_takes(tmp_path, capsys):
+    flags = [
+        "--proxy-preset",
+        "mnasnet5",
+        "--proxy-fraction",
+        "0.5",
+        "--proxy-resolution",
+        "12",
+        "--proxy-width",
+        "0.5",
+    ]
+    keys = {"proxy_preset": "mnasnet5", "proxy_fraction": 0.5, "proxy_resolution": 12, "proxy_width": 0.5}
+    _, said = told(capsys, "--plan", *flags, "--format", "json", "--out", str(tmp_path))
+    config = make_config({"data": "digits", "training": "small", **keys})
+    wanted = schedule_of(config, "proxy", open_dataset("digits").size("train")).fidelity
+    assert json.loads(said.out)["audit"]["schedule of the proxy"] == wanted
+    _, said = told(capsys, "--plan", "--proxy-epochs", "2", "--format", "json", "--out", str(tmp_path))
+    assert "x2-" in json.loads(said.out)["audit"]["schedule of the proxy"]
+
+
+def test_a_plan_of_a_folder_decodes_nothing_and_an_estimator_that_is_none_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pets = make_folder(tmp_path / "pets", count=100)
+    plan = ["accuracy", "audit", "--data", str(pets), "--plan", "--format", "json"]
+    assert main(plan) == 0
+    assert json.loads(capsys.readouterr().out)["audit"]["space"] == "mobilenetv3/digits-3x3"
+    assert not (tmp_path / "cache").exists()
+    assert main([*plan, "--estimator", "magic"]) == 2 and "CFG52" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -30,6 +64,7 @@ def test_a_plan_starts_nothing(tmp_path, capsys):
         (["--estimator", "zero-cost:magic"], "CFG53"),
         (["--accuracy-cmd", "python train.py"], "CFG51"),
         (["--training", "endless"], "CFG01"),
+        (["--proxy-fraction", "2"], "CFG01"),
         (["--preset", "fashion-wide", "--space", "no-such-space"], ""),
     ],
 )

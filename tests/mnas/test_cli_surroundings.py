@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from recorded_study import RecordedStudy
 
 from mnas.store import FILE_NAME
 
@@ -52,6 +56,17 @@ def study(table, *more):
     return (*MNAS, "study", "run", "--table", table, "--objectives", "error:min,cost:min", "--budget", "30", *more)
 
 
+def searched(out):
+    """Make an output folder with a finished search, made up, of which a page can be written."""
+    return RecordedStudy(out, candidates=12, finalists=2).out
+
+
+def tables_studied(out):
+    """How many studies of tables have begun."""
+    with closing(sqlite3.connect(f"file:{out / FILE_NAME}?mode=ro", uri=True)) as store:
+        return store.execute("SELECT count(*) FROM study WHERE kind != 'search'").fetchone()[0]
+
+
 def jobs(table, out):
     """Quick commands that read and write in every way: files, store, page, a folder of the user's own."""
     return {
@@ -59,13 +74,13 @@ def jobs(table, out):
         "list": (*MNAS, "study", "list", "--out", out),
         "report": (*MNAS, "report", "--out", out),
         "export": (*MNAS, "export", "mobilenetv3-small", "--px", "32", "--to", "onnx", "--out", out),
-        "data": (*MNAS, "data", "list"),
+        "data": (*MNAS, "data", "check", "digits"),
     }
 
 
 @pytest.mark.parametrize("home", ["unset", "/proc/nowhere", "/dev/null/home"])
 def test_no_home_and_a_home_that_cannot_be_written(tmp_path, table, home):
-    out, names = tmp_path / "out", ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+    out, names = searched(tmp_path / "out"), ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
     more = {} if home == "unset" else {"HOME": home}
     for name, words in jobs(table, out).items():
         done = run(words, cwd=tmp_path, environment=more, without=names)
@@ -76,7 +91,10 @@ def test_no_home_and_a_home_that_cannot_be_written(tmp_path, table, home):
 def test_any_locale_even_for_what_is_not_ascii(tmp_path, table, locale):
     folder = tmp_path / "naïve 漢字"
     folder.mkdir()
-    out, variables = folder / "out", {"LC_ALL": locale, "LANG": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    out, variables = (
+        searched(folder / "out"),
+        {"LC_ALL": locale, "LANG": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    )
     for name, words in jobs(shutil.copy(table, folder), out).items():
         done = run(words, cwd=folder, environment=variables, without=("PYTHONIOENCODING",))
         assert done.returncode == 0, (name, done.stderr.decode(errors="replace"))
@@ -88,7 +106,7 @@ def test_any_locale_even_for_what_is_not_ascii(tmp_path, table, locale):
 def test_odd_names_of_folders_and_files(tmp_path, table, name):
     folder = tmp_path / "place" / name
     folder.mkdir(parents=True)
-    out, own = folder / "out", shutil.copy(table, folder / f"{name}.csv")
+    out, own = searched(folder / "out"), shutil.copy(table, folder / f"{name}.csv")
     for job, words in jobs(own, out).items():
         done = run(words, cwd=folder)
         assert done.returncode == 0, (job, done.stderr.decode())
@@ -169,7 +187,7 @@ def test_a_place_that_is_read_only_is_told(tmp_path, table, in_a_mount):
 
 
 def test_a_clock_that_is_set_back_by_a_day(tmp_path, table):
-    out, earlier = tmp_path / "out", tmp_path / "earlier"
+    out, earlier = searched(tmp_path / "out"), tmp_path / "earlier"
     earlier.mkdir()
     (earlier / "sitecustomize.py").write_text(EARLIER, encoding="utf-8")
     then = {"PYTHONPATH": f"{earlier}{os.pathsep}{ROOT}"}
@@ -186,8 +204,8 @@ def test_a_clock_that_is_set_back_by_a_day(tmp_path, table):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    while process.poll() is None and not (out / FILE_NAME).exists():
-        pass
+    while process.poll() is None and tables_studied(out) < 1:
+        time.sleep(0.01)
     process.kill()
     process.wait()
     for words in (study(table, "--budget", "60", "--out", out), *list(jobs(table, out).values())[1:]):
@@ -212,3 +230,17 @@ def test_two_processes_on_one_store(tmp_path, table):
         assert process.returncode == 0, said.decode()
     listed = run((*MNAS, "study", "list", "--out", out, "--format", "csv"), cwd=tmp_path).stdout.decode()
     assert len(listed.splitlines()) == 1 + 6
+
+
+@pytest.mark.slow
+def test_a_study_of_ten_thousand_candidates_is_opened(tmp_path):
+    study = RecordedStudy(tmp_path / "out", candidates=10_000, finalists=12, preset="imagenet", population=50)
+    count = len(study.candidates)
+    assert count > 9900
+    out = ("--out", study.out)
+    for words in (("study", "list"), ("study", "show"), ("report",)):
+        assert run((*MNAS, *words, *out), cwd=tmp_path).returncode == 0
+    listed = run((*MNAS, "study", "show", "--candidates", "--format", "csv", *out), cwd=tmp_path).stdout.decode()
+    assert len(listed.splitlines()) == 1 + count
+    (page,) = (study.out / "reports").glob("*.html")
+    assert page.stat().st_size < 10_000_000

@@ -9,9 +9,11 @@ import time
 
 import numpy as np
 import pytest
+from picture_folders import make_folder
 
 from mnas.cli import main
 from mnas.spaces.presets import open_space
+from search.data.registry import open_dataset
 
 SPACE = open_space("mobilenetv3", "digits")
 QUICK = ["--data", "digits", "--epochs", "3", "--images", "320", "--workers", "1"]
@@ -83,10 +85,47 @@ def test_a_killed_training_goes_on_to_the_same_result(networks, tmp_path, capsys
     assert not list((tmp_path / "cut").rglob("*.part"))
 
 
+@pytest.mark.slow
+def test_the_same_command_tries_what_failed_again_unless_it_diverged(networks, tmp_path, capsys):
+    words = [networks / "0-x", *QUICK, "--seeds", "2", "--out", tmp_path / "out"]
+    _, whole = run(capsys, *words)
+    figures = next((tmp_path / "out").rglob("seed-0.json"))
+    figures.write_text(json.dumps({"error_message": "its process died twice", "seed": 1}))
+    figures.with_suffix(".pt").unlink()
+    _, again = run(capsys, *words)
+    assert again["networks"][0]["errors"] == whole["networks"][0]["errors"]
+    figures.write_text(json.dumps({"error_message": "TRN01: the loss is NaN", "seed": 1, "diverged": True}))
+    _, left = run(capsys, *words)
+    assert list(left["networks"][0]["errors"]) == ["1"] and "TRN01" in left["networks"][0]["failures"][0]
+
+
+@pytest.mark.parametrize("name", ["pets", "digits"])
+def test_a_folder_of_images_is_trained_on_whatever_its_name(tmp_path, capsys, monkeypatch, name):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    make_folder(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    space, words = open_space("mobilenetv3", "digits-3x3"), ["--epochs", "1", "--seeds", "1", "--workers", "1", "-q"]
+    (tmp_path / "architecture.json").write_text(json.dumps(space.decode(space.extremes()[0]).to_json()))
+    status, found = run(capsys, "architecture.json", "--data", f"./{name}", *words, "--out", "out")
+    assert status == 0 and found["schedule"]["crop"] == 0.0625, "that of folders"
+    (trained,) = found["networks"]
+    card, dataset = json.loads((tmp_path / trained["folder"] / "card.json").read_text()), open_dataset(f"./{name}")
+    assert card["data"] == {"name": name, "fingerprint": dataset.fingerprint}
+    assert [row["images"] for row in card["accuracy"]] == [dataset.size(split) for split in ("val", "test", "test")]
+
+
 def test_a_plan_trains_nothing(networks, tmp_path, capsys):
     status, found = run(capsys, networks, *QUICK, "--plan", "--recipe", "mnasnet", "--out", tmp_path / "out")
     assert status == 0 and len(found["networks"]) == 2 and found["schedule"]["optimiser"] == "rmsprop"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_of_a_folder_decodes_nothing(networks, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pets = make_folder(tmp_path / "pets", count=100)
+    status, found = run(capsys, networks, "--data", pets, "--plan", "--out", tmp_path / "out")
+    assert status == 0 and found["images"] == 180 and found["schedule"]["crop"] == 0.0625
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize(
@@ -94,6 +133,8 @@ def test_a_plan_trains_nothing(networks, tmp_path, capsys):
     [
         (["--distill", "0.5"], "CFG48"),
         (["--teacher", "nowhere.onnx"], "TRN16"),
+        (["--data", "pets"], "DAT04"),
+        (["--data", "pets", "--plan"], "DAT04"),
         (["--device", "cuda:7"], "TRN"),
         (["--lr", "1e9"], "TRN18"),
     ],

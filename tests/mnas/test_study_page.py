@@ -10,11 +10,14 @@ from recorded_study import RecordedStudy
 from latency.table import load_table
 from mnas.cli.study_provenance import public_result
 from mnas.cli.study_report import study_page, write_report
+from mnas.cli.study_view import candidates_result
 from mnas.counts import total_macs, total_params
 from mnas.layers import layers_of
 from mnas.segments import segments_of
 from search.study import open_store
+from search.study_audit import StudyAudit
 from search.study_curves import curves_beside
+from search.top import top_networks
 
 HOSTILE = "<img src=http://evil.test/x onerror=alert(1)>\"'</script></svg>"
 SECTIONS = ["Front", "Compare", "Latency by block", "Measured", "Search", "Latency table"]
@@ -165,7 +168,9 @@ def test_entries_that_are_missing_are_told_apart_from_zero(tmp_path):
 def test_hostile_texts_stay_text_and_nothing_comes_from_outside(study):
     def hostile(result):
         words = (HOSTILE,)
-        return replace(result, notices=words, audit_notes=words, versions={HOSTILE: HOSTILE}, status=HOSTILE)
+        return replace(
+            result, notices=words, audit=StudyAudit(None, words), versions={HOSTILE: HOSTILE}, status=HOSTILE
+        )
 
     html = page_of(study, hostile)
     assert "<img" not in html and html.count("</script>") == 2
@@ -179,7 +184,7 @@ def test_provenance_names_every_run(study):
     html = page_of(study)
     text = text_of(html.partition("<h2>Provenance")[2])
     result = study.result()
-    for words in (result.study_id, result.lut_ids[0], f"{result.study_id} / measured", "2026-01-01T02:00:00+00:00"):
+    for words in (result.study_id, result.lut_ids[0], f"{result.study_id}/measured@1", "2026-01-01T02:00:00+00:00"):
         assert words in text
     for member in result.members:
         assert member.arch_id[::-1][:12] in text, "the file that was measured"
@@ -213,6 +218,32 @@ def test_like_studies_stand_behind_the_curve_of_this_one(tmp_path):
         assert (own.study_id, other.study_id) == (second.study_id, first.study_id)
         assert own.reference_point == other.reference_point
         assert [one.study_id for one in curves_beside(store, second.study_id, most=0)] == [second.study_id]
+
+
+def test_what_a_score_ranked_has_no_accuracy_anywhere(tmp_path, study):
+    scored = RecordedStudy(tmp_path / "out", source="score:synflow:rank of 32 in fashion by 32 images of fashion")
+    html, result = page_of(scored), scored.result()
+    assert "ranked by synflow, a score of untrained networks" in html and "after short training." not in html
+    data, trained = data_of(html), data_of(page_of(study))
+    accuracy = [axis["key"] for axis in data["axes"]].index("accuracy")
+    assert [one["v"][accuracy] for one in data["networks"]] == [None] * len(result.candidates)
+    assert any(one["v"][accuracy] for one in trained["networks"]) and all(one["v"][accuracy] for one in data["finals"])
+    told = candidates_result(result)
+    assert "rank by synflow" in told.columns and not {"reward", "rank-val error"} & set(told.columns)
+    assert all(len(row) == len(told.columns) for row in told.rows)
+    assert "reward" in candidates_result(study.result()).columns
+    assert {one["rank_val_error"] for one in result.front_json()["members"]} == {None}
+    assert {one.split for one in top_networks(result, 40)} == {"val"}
+    assert {one.split for one in top_networks(study.result(), 40)} == {"val", "rank-val"}
+
+
+def test_the_list_of_candidates_has_a_spread_where_one_is_known(study):
+    result = study.result()
+    first, *others = result.candidates
+    told = candidates_result(replace(result, candidates=(replace(first, std=0.25), *others)))
+    place = told.columns.index("std")
+    assert [row[place] for row in told.rows] == [0.25, *[None] * len(others)]
+    assert "std" not in candidates_result(result).columns
 
 
 def test_writing_it_twice_gives_the_same_page(study):

@@ -5,13 +5,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from picture_folders import CLASSES, make_folder
 
 from mnas.errors import TrainingError
 from mnas.seeding import derive_seed
 from mnas.spaces.presets import open_space
 from search.accuracy.estimator import AccuracyEstimate
-from search.accuracy.jobs import EvaluationJob, TrainingJob, run_evaluation, run_training, training_outcome
+from search.accuracy.jobs import (
+    EvaluationJob,
+    TrainingJob,
+    cached_dataset,
+    require_training,
+    run_evaluation,
+    run_training,
+    training_outcome,
+)
 from search.accuracy.proxy import ProxyTraining
+from search.accuracy.registry import open_accuracy
+from search.accuracy.setting import AccuracySetting
 from search.accuracy.testing import AccuracyEstimatorContract
 from search.data.registry import open_dataset
 from search.executors.executor import InProcessExecutor, Outcome
@@ -93,3 +104,25 @@ def test_jobs_can_be_pickled_and_splits_are_read_only_when_asked_for(tmp_path):
     assert found.error == outcome.errors["val"]
     assert found.loss == pytest.approx(outcome.losses["val"], rel=1e-5)
     assert run_evaluation(replace(later, split="test")).images == open_dataset("digits").size("test")
+
+
+def test_data_that_changed_under_a_search_stop_it_and_are_no_fault_of_the_network(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pets, space = make_folder(tmp_path / "pets"), open_space("mobilenetv3", "digits-3x3")
+    dataset, architecture = open_dataset(str(pets)), space.decode(space.extremes()[0])
+    setting = AccuracySetting(
+        space, str(pets), None, 60, replace(SHORT, train_images=0), 7, "", 1.0, dataset.fingerprint
+    )
+    jobs = [open_accuracy(name, setting).jobs(architecture)[0] for name in ("proxy", "curves", "zero-cost:naswot")]
+    first = TrainingJob(
+        architecture.to_json(), str(pets), None, setting.schedule, 1, keep_weights_path=str(tmp_path / "w")
+    )
+    assert run_training(replace(first, fingerprint=dataset.fingerprint)).is_ok
+    later = EvaluationJob(first.architecture_json, str(pets), None, str(tmp_path / "w"), "val")
+    jobs.append(replace(later, fingerprint=dataset.fingerprint).as_job())
+    cached_dataset.cache_clear()
+    (pets / CLASSES[0] / "000.png").unlink()
+    for outcome in InProcessExecutor().map_in_order(jobs):
+        with pytest.raises(TrainingError, match=r"TRN05.*DAT05"):
+            require_training(outcome)
+    assert run_evaluation(later).images > 0, "who names no data takes what is there"

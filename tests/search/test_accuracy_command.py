@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnas.errors import ConfigError, TrainingError
+from latency.testing import made_up_table
+from mnas.errors import ConfigError, StudyError, TrainingError
+from mnas.jsonio import canonical_json
 from mnas.spaces.presets import open_space
 from search.accuracy.command import CommandEstimator, CommandJob, read_answer, run_command
 from search.accuracy.estimator import estimate_one
 from search.accuracy.testing import AccuracyEstimatorContract
+from search.candidate import Candidate
 from search.executors.executor import InProcessExecutor, Outcome
+from search.goal import set_goal
+from search.ranking import Ranking
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "train_command.py"
 FLAT = "import sys, json; text = open(sys.argv[1]).read(); print(json.dumps({'accuracy': (len(text) % 97) / 97}))"
@@ -57,6 +63,26 @@ def test_the_command_is_given_the_network_and_a_seed():
     found = run_command(job)
     assert (found.accuracy, found.std, found.cost_s) == (0.5, 0.01, int(network().arch_id[:4], 16))
     assert not found.error_message
+
+
+def test_a_search_by_a_command_keeps_what_it_told(make_study):
+    told = FLAT.replace("97})", "97, 'std': 0.01, 'cost_s': 5})")
+    command = python(told, "{architecture}")
+    context = make_study(InProcessExecutor(), accuracy_cmd=command, budget=4, population=4)
+    table = made_up_table(context.space)
+    goal = set_goal(context.space, table, None, context.config.seed, 10)
+    found = Ranking(context, table, goal).run()
+    for one in found:
+        text = len(canonical_json(context.architecture(one.genome).to_json()) + "\n")
+        assert one.error == pytest.approx(1 - text % 97 / 97) and (one.std, one.cost_s) == (0.01, 5.0)
+        assert one.accuracy_source.startswith("command:sha256:") and one.reward is not None
+    kept = context.log.payloads("evaluated")
+    assert [Candidate.from_json(kept[one.arch_id]) for one in found] == found
+    before = {name: value for name, value in kept[found[0].arch_id].items() if name != "std"}
+    assert Candidate.from_json(before) == replace(found[0], std=None), "studies from before it was kept are read"
+    broken = make_study(InProcessExecutor(), accuracy_cmd=python("raise SystemExit(3)", "{architecture}"), budget=4)
+    with pytest.raises(StudyError, match=r"STU03.*TRN15.*exit status 3"):
+        Ranking(broken, table, goal).run()
 
 
 def test_the_example_trains_digits():

@@ -9,6 +9,7 @@ import pytest
 from latency.testing import made_up_table
 from mnas.errors import ConfigError
 from mnas.spaces.presets import open_space
+from search.accuracy.async_halving import AsyncHalving
 from search.accuracy.curve_stopping import CurveStopping, StoppedTraining, StopRule, bound_for, run_with_rule
 from search.accuracy.generation import Told
 from search.accuracy.halving import SuccessiveHalving, promoted, rungs_of
@@ -38,6 +39,14 @@ def network(seed=3):
 class TestHalving(AccuracyEstimatorContract):
     def estimator(self):
         return SuccessiveHalving(rungs_of(PROXY, 2, 2, 1000), 2)
+
+    def architectures(self):
+        return network(3), network(4)
+
+
+class TestAsyncHalving(AccuracyEstimatorContract):
+    def estimator(self):
+        return AsyncHalving(rungs_of(PROXY, 2, 2, 1000), 2)
 
     def architectures(self):
         return network(3), network(4)

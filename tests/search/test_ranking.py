@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from latency.testing import made_up_table
-from mnas.errors import StudyError
-from search.executors.executor import Outcome
+from mnas.errors import StudyError, TrainingError
+from search.executors.executor import InProcessExecutor, Outcome
 from search.goal import set_goal
 from search.pareto import front_indices, hypervolume
 from search.ranking import Ranking
@@ -134,6 +134,26 @@ def test_a_lost_worker_fails_its_own_candidate_only(make_study, table):
     failed = [one for one in candidates if one.status == "failed"]
     assert failed == [slowest(candidates, 0)[0], slowest(candidates, 1)[0]]
     assert all("signal 9" in one.reason for one in failed)
+
+
+def test_what_is_no_networks_fault_stops_the_search_and_is_held_against_none(make_study, table, tmp_path):
+    class Losing(MadeUpTraining):
+        def map_in_order(self, jobs, on_done=None):
+            def told(index, outcome):
+                on_done(index, outcome if index < 2 else Outcome(error_message="DataError: DAT01: no such file"))
+
+            return super().map_in_order(jobs, told)
+
+    context = make_study(Losing(), budget=8, population=4)
+    with pytest.raises(TrainingError, match=r"TRN05.*DAT01.*same command again, a search with --resume"):
+        ranking(context, table).run()
+    assert [one["status"] for one in context.log.payloads("evaluated").values()] == ["done"] * 2
+    again = make_study(study=Study(context.store, context.study_id, context.config))
+    assert [one.status for one in ranking(again, table).run()] == ["done"] * 8 and len(again.executor.trained) == 6
+    missing = make_study(InProcessExecutor(), budget=8, population=4, data="cifar10", data_dir=str(tmp_path))
+    with pytest.raises(TrainingError, match=r"TRN05.*DataError"):
+        ranking(missing, table).run()
+    assert not missing.log.payloads("evaluated")
 
 
 def test_a_search_in_which_everything_fails_says_why(make_study, table):

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnas.counts import total_macs
-from mnas.errors import ConfigError, SupernetError, TrainingError
+from mnas.errors import ConfigError, MnasError, SupernetError, TrainingError
 from mnas.spaces.presets import open_space
 from search.data.registry import open_dataset
 from search.supernet.checkpoint import Description, read_checkpoint
+from search.supernet.network import Supernet
+from search.supernet.parallel import is_first, own_device
 from search.supernet.phases import AXES, PROGRESSIVE, Phase, PhaseNetworks
 from search.supernet.run import SupernetRequest, train_supernet
 from search.supernet.schedule import SUPERNET_SCHEDULES, SupernetSchedule, supernet_schedule
@@ -79,6 +81,26 @@ def test_it_learns_and_another_seed_learns_otherwise():
     assert one.checkpoint().sha256 != other.checkpoint().sha256
 
 
+def test_each_process_has_a_gpu_of_its_own(monkeypatch):
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert own_device("cuda") == "cuda" and is_first()
+    assert [own_device("cuda", rank, 3) for rank in range(3)] == ["cuda:0", "cuda:1", "cuda:2"]
+    for device in ("cpu", "cuda:2"):
+        assert own_device(device, 1, 3) == device
+    # The second of two machines with two GPUs each, as torchrun tells it.
+    for rank, local in (("2", "0"), ("3", "1")):
+        for name, value in (("WORLD_SIZE", "4"), ("RANK", rank), ("LOCAL_RANK", local)):
+            monkeypatch.setenv(name, value)
+        assert own_device("cuda") == own_device("cuda", int(rank), 4) == f"cuda:{local}" and not is_first()
+
+
+def test_more_processes_than_gpus_are_refused_before_any_starts(tmp_path):
+    processes = torch.cuda.device_count() + 1
+    with pytest.raises(TrainingError, match=rf"TRN12.*torch sees {processes - 1} CUDA devices"):
+        train_supernet(request_of(tmp_path, processes=processes, device="cuda"))
+
+
 @pytest.mark.slow
 def test_two_processes_come_to_what_one_does_with_batches_accumulated(tmp_path):
     # Random networks are drawn anew for each batch, yet are the same in each process: only the ends can agree.
@@ -126,10 +148,66 @@ def test_a_run_says_what_it_cannot_do(tmp_path):
         train_supernet(replace(request, out=tmp_path / "x", minutes=0))
 
 
+def hungry(monkeypatch, most):
+    """Leave memory for so many images at a time."""
+    forward = Supernet.forward
+
+    def limited(self, images, architecture):
+        if len(images) > most:
+            raise MemoryError
+        return forward(self, images, architecture)
+
+    monkeypatch.setattr(Supernet, "forward", limited)
+
+
+@pytest.mark.parametrize("schedule", [SHORT, replace(SHORT, batch_size=16, accumulate=2, flip=True)])
+def test_batches_are_halved_until_memory_is_enough_and_that_is_said(tmp_path, monkeypatch, schedule):
+    hungry(monkeypatch, 10)
+    said = []
+    found = train_supernet(request_of(tmp_path, schedule), warn=said.append)
+    parts = 4 if schedule.batch_size == 32 else 2
+    assert found.is_finished and said == [f"memory is too small for whole batches: they are computed in {parts} parts"]
+    assert all(np.isfinite(row[2]) for row in found.history)
+
+
+def test_parts_of_a_batch_have_the_gradients_of_their_mean(monkeypatch):
+    """Of a sandwich that is its largest network alone, on norms that do not look at the batch."""
+    gradients = []
+    with reproducible():
+        for most in (32, 8):
+            hungry(monkeypatch, most)
+            trainer = trainer_of(replace(SHORT, rule="single-path", phases=(Phase(1.0, ()),)))
+            trainer.network.eval()
+            loss, _ = trainer._gradients()
+            gradients.append((float(loss), {n: p.grad.clone() for n, p in trainer.network.named_parameters()
+                                            if p.grad is not None}))  # fmt: skip
+    (one, whole), (other, parts) = gradients
+    assert other == pytest.approx(one, rel=1e-5) and whole.keys() == parts.keys() and whole
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[name], gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_a_step_without_memory_for_one_image_stops_it(tmp_path, monkeypatch):
+    hungry(monkeypatch, 0)
+    with pytest.raises(TrainingError, match="TRN10"):
+        train_supernet(request_of(tmp_path))
+
+
 def test_a_loss_that_is_no_number_stops_it(tmp_path):
     with pytest.raises(TrainingError, match="TRN01"):
         train_supernet(request_of(tmp_path, replace(SHORT, lr=1e30, clip_norm=0)))
     assert not (tmp_path / "supernet.pt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("schedule", "code"),
+    [(replace(SHORT, lr=1e30, clip_norm=0), "TRN01"), (replace(SHORT, batch_size=81), "CFG45")],
+)
+def test_what_is_wrong_in_every_process_is_said_once(tmp_path, capfd, schedule, code):
+    with pytest.raises(MnasError, match=code):
+        train_supernet(request_of(tmp_path, schedule, processes=2))
+    assert "Error" not in capfd.readouterr().err
 
 
 @given(st.integers(0, 2**32), st.sets(st.sampled_from(AXES)))
@@ -162,7 +240,10 @@ def test_phases_take_their_shares_of_the_steps_in_order():
 
 @pytest.mark.parametrize(
     "fields",
-    [{"rule": "greedy"}, {"epochs": 0}, {"batch_size": 0}, {"phases": (Phase(0.5),)}],
+    [
+        *({"rule": "greedy"}, {"epochs": 0}, {"batch_size": 0}, {"phases": (Phase(0.5),)}),
+        *({"lr": 0.0}, {"lr": float("nan")}, {"clip_norm": -1.0}, {"ema_decay": 1.0}),
+    ],
 )
 def test_schedules_that_are_none_are_refused(fields):
     with pytest.raises(ConfigError, match="CFG01"):

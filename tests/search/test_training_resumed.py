@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from picture_folders import make_folder
 
 from mnas.errors import TrainingError
 from mnas.spaces.presets import open_space
 from search.accuracy.jobs import TrainingJob, run_training
 from search.data.registry import open_dataset
-from search.training.memory import is_out_of_memory, memory_told
+from search.training.memory import in_halves, is_out_of_memory, memory_told
 from search.training.schedule import TrainingSchedule
 from search.training.trainer import train_network
 
@@ -192,12 +194,17 @@ class Hungry(torch.nn.Module):
         return self.inner(images)
 
 
-@pytest.mark.parametrize("kind", [RuntimeError, MemoryError])
-def test_batches_are_halved_until_memory_is_enough_and_that_is_said(monkeypatch, kind):
+def hungry_networks(monkeypatch, kind=MemoryError):
+    """Make training build networks of `Hungry`."""
     from search.training import trainer
 
     build = trainer.build_module
     monkeypatch.setattr(trainer, "build_module", lambda *a, **k: Hungry(build(*a, **k), kind))
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, MemoryError])
+def test_batches_are_halved_until_memory_is_enough_and_that_is_said(monkeypatch, kind):
+    hungry_networks(monkeypatch, kind)
     schedule = replace(SHORT, bn_images=0)
     found = train_network(network(), open_dataset("digits"), schedule, 5)
     assert found.batch_parts == 4 and found.images_seen == 4 * 256 and np.isfinite(found.train_loss)
@@ -207,6 +214,44 @@ def test_batches_are_halved_until_memory_is_enough_and_that_is_said(monkeypatch,
     monkeypatch.setattr(Hungry, "most", 31)
     outcome = run_training(TrainingJob(network().to_json(), "digits", None, schedule, 5))
     assert outcome.is_ok and outcome.note == "memory was too small for batches of 32: they were computed 16 at a time"
+
+
+def test_norms_are_estimated_on_as_many_images_as_memory_holds(monkeypatch):
+    hungry_networks(monkeypatch)
+    monkeypatch.setattr(Hungry, "most", 100)
+    schedule = replace(SHORT, bn_images=2000)
+    outcome = run_training(TrainingJob(network().to_json(), "digits", None, schedule, 5))
+    assert outcome.is_ok
+    assert outcome.note == "memory was too small for batches of 500: batch norms were estimated on 62 at a time"
+    watched = run_training(TrainingJob(network().to_json(), "digits", None, schedule, 5, curve_points=2))
+    assert watched.errors == outcome.errors and len(watched.curve) == 2
+    monkeypatch.setattr(Hungry, "most", 10)
+    outcome = run_training(TrainingJob(network().to_json(), "digits", None, schedule, 5))
+    assert outcome.is_ok and outcome.note.endswith("computed 8 at a time, and for batches of 500: batch norms were "
+                                                   "estimated on 7 at a time")  # fmt: skip
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_halves_of_a_batch_come_to_the_batch(count, most):
+    seen = []
+
+    def double(batch):
+        if len(batch) > most:
+            raise MemoryError
+        seen.append(len(batch))
+        return 2 * batch
+
+    batch = torch.arange(count)
+    assert torch.equal(in_halves(double, batch), 2 * batch)
+    assert sum(seen) == count and max(seen) <= most
+
+
+def test_what_one_image_has_no_memory_for_fails():
+    def refuse(batch):
+        raise MemoryError
+
+    with pytest.raises(TrainingError, match="TRN10"), memory_told("x"):
+        in_halves(refuse, torch.zeros(7))
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():

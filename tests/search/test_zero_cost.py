@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from latency.testing import made_up_table
 from mnas.architecture import Architecture, Block
 from mnas.counts import total_macs, total_params
 from mnas.errors import TrainingError
 from mnas.layers import layers_of
 from mnas.modules import build_module
 from mnas.spaces.presets import open_space
+from search.accuracy.estimator import estimate_one
 from search.accuracy.score_estimator import (
     BATCH,
     ScoreEstimator,
@@ -26,7 +28,9 @@ from search.accuracy.score_estimator import (
 )
 from search.accuracy.testing import AccuracyEstimatorContract
 from search.accuracy.zero_cost import RIVALS, SCORES, ProxyInput
-from search.executors.executor import Outcome
+from search.executors.executor import InProcessExecutor, Outcome
+from search.goal import set_goal
+from search.ranking import Ranking
 
 SPACE = open_space("mobilenetv3", "digits")
 
@@ -46,7 +50,7 @@ def given_input(count=8, shape=(1, 8, 8), classes=10, seed=0):
     return ProxyInput(images, torch.arange(count) % classes, generator)
 
 
-@pytest.mark.parametrize("score", ["synflow", "naswot", "zen", "jacov"])
+@pytest.mark.parametrize("score", SCORES)
 class TestScores(AccuracyEstimatorContract):
     @pytest.fixture(autouse=True)
     def chosen(self, score):
@@ -121,6 +125,38 @@ def test_a_rank_is_the_share_of_better_networks():
     references = [float(i) for i in range(10)]
     for place, score in enumerate(references):
         assert share_above(score, references) == pytest.approx(1 - (place + 0.5) / 10)
+
+
+def test_a_search_by_a_score_tells_of_ranks_and_of_no_accuracy(make_study):
+    context = make_study(InProcessExecutor(), accuracy="zero-cost:params", budget=8, population=4)
+    table = made_up_table(context.space)
+    found = Ranking(context, table, set_goal(context.space, table, None, context.config.seed, 10)).run()
+    assert [(one.score, one.reward) for one in found] == [("params", None)] * 8
+    assert all(one.accuracy_source.startswith("score:params:rank of 32") for one in found)
+    best = [line for line in context.reporter.lines if "best under T" in line]
+    assert best and all("by params at" in line and "%" not in line for line in best)
+
+
+def test_a_score_that_memory_is_too_small_for_costs_its_network_alone(monkeypatch):
+    def hungry(module, given_):
+        raise MemoryError
+
+    monkeypatch.setitem(SCORES, "synflow", hungry)
+    estimator = ScoreEstimator("synflow", SPACE, "digits", None, 7)
+    with pytest.raises(TrainingError, match=r"TRN03.*TRN10"):
+        estimate_one(estimator, network(), InProcessExecutor())
+    assert estimator.references == ()
+
+
+def test_jacobians_that_are_no_numbers_are_a_failed_network():
+    module = build_module(linear_network(), seed=0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+    score = SCORES["jacov"](module, given_input(4, (2, 1, 1), 3))
+    assert math.isnan(score)
+    with pytest.raises(TrainingError, match="TRN14"):
+        ScoreEstimator("jacov", SPACE, "digits", None, 7).estimate(network(), [Outcome(ScoreOutcome(score, 0.1))])
 
 
 def test_a_score_is_marked_and_one_that_is_no_number_is_refused():
