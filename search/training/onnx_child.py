@@ -38,4 +38,4 @@ def main(channels: int, px: int, seconds: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    raise SystemExit(main(*map(int, sys.argv[1:])))
