@@ -73,7 +73,8 @@ def mnas(*words: str) -> list[str]:
 
 def study(folder: Path, table: Path, evaluations: int) -> dict[str, Any]:
     """Run a study and open it by the commands for it; what each took, and the size of the store."""
-    words = f"--objectives error:min,cost:min --genes {','.join(GENE_NAMES)} --algorithm nsga2 --seeds 0 --budget {evaluations} -q -o {os.devnull}"
+    words = f"--objectives error:min,cost:min --genes {','.join(GENE_NAMES)} --algorithm nsga2 --seeds 0"
+    words += f" --budget {evaluations} -q -o {os.devnull}"
     more = ("--out", str(folder))
     found: dict[str, Any] = {"run": run(mnas("study", "run", "--table", str(table), *words.split(), *more))}
     for name in ("list", "show"):
