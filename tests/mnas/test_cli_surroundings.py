@@ -53,20 +53,8 @@ def run(words, *, cwd, environment=None, without=()):
 
 
 def study(table, *more):
-    return (
-        *MNAS,
-        "study",
-        "run",
-        "--table",
-        table,
-        "--objectives",
-        "error:min,cost:min",
-        "--genes",
-        "a,b,c",
-        "--budget",
-        "30",
-        *more,
-    )
+    words = "--objectives error:min,cost:min --genes a,b,c --budget 30".split()
+    return (*MNAS, "study", "run", "--table", table, *words, *more)
 
 
 def searched(out):
