@@ -16,6 +16,7 @@ import torch
 from pydantic import ValidationError
 
 from mnas.errors import MnasError, SupernetError
+from mnas.export.tensor_file import load_tensors
 from mnas.jsonio import canonical_json, write_bytes_atomic
 from mnas.spaces.definition import SpaceDefinition
 from mnas.spaces.staged import StagedSpace
@@ -24,7 +25,8 @@ from search.supernet.schedule import SupernetSchedule
 
 SCHEMA = "mnas.supernet/1"
 FILE_NAME = "supernet.pt"
-_PARTS = {"description", "step", "steps", "cost_s", "history", "weights", "momenta", "averages"}
+_TENSORS = ("weights", "momenta", "averages")
+_PARTS = {"description", "step", "steps", "cost_s", "history", *_TENSORS}
 Tensors = dict[str, torch.Tensor]
 
 
@@ -126,7 +128,7 @@ class Checkpoint:
         network = Supernet(StagedSpace(self.description.definition))
         try:
             network.load_state_dict(self.averages or self.weights)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, AttributeError) as error:
             raise _unreadable("the weights", str(error).splitlines()[0]) from error
         return network.eval()
 
@@ -162,17 +164,28 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not zipfile.is_zipfile(path):  # older forms of pickles are nothing that was saved here
         raise _unreadable(path, "it is no file of tensors, or was cut off")
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(values, dict) or set(values) != _PARTS:
+        values = load_tensors(path)
+        if (
+            not isinstance(values, dict)
+            or set(values) != _PARTS
+            or not all(map(_is_tensors, map(values.get, _TENSORS)))
+        ):
             raise ValueError("it holds something else")
         description = Description.from_json(json.loads(values.pop("description")))
         history = tuple((int(step), float(one), float(other)) for step, one, other in values.pop("history"))
-        return Checkpoint(description=description, history=history, **values)
+        step, steps, cost_s = int(values.pop("step")), int(values.pop("steps")), float(values.pop("cost_s"))
+        return Checkpoint(description, step, steps, cost_s, history=history, **values)
     except (
         OSError, RuntimeError, EOFError, pickle.UnpicklingError, TypeError, AttributeError, KeyError, ValueError,
         ValidationError, MnasError,
     ) as error:  # fmt: skip
         raise _unreadable(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+
+
+def _is_tensors(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(one, torch.Tensor) for name, one in value.items()
+    )
 
 
 def _unreadable(path: Path | str, why: str, fix: str = "train it again, or name another") -> SupernetError:

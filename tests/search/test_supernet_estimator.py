@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -220,6 +221,22 @@ def test_files_of_something_else_are_refused_and_run_no_code(content, tmp_path, 
     with pytest.raises(SupernetError, match="SUP01"):
         read_checkpoint(path)
     assert "ran" not in capsys.readouterr().out
+
+
+def test_parts_that_are_no_tensors_and_compressed_parts_are_refused(trained, tmp_path):
+    whole = torch.load(trained if trained.is_file() else trained / "supernet.pt", weights_only=True)
+    path = tmp_path / "supernet.pt"
+    for name, value in (("weights", [1, 2]), ("momenta", {"a": 3}), ("averages", None), ("step", "x"), ("history", 7)):
+        torch.save({**whole, name: value}, path)
+        with pytest.raises(SupernetError, match="SUP01"):
+            read_checkpoint(path).is_finished  # noqa: B018
+    torch.save(whole, path)
+    packed = tmp_path / "packed.pt"
+    with zipfile.ZipFile(path) as sound, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part in sound.namelist():
+            archive.writestr(part, sound.read(part))
+    with pytest.raises(SupernetError, match=r"SUP01: .*compressed"):
+        read_checkpoint(packed)
 
 
 def test_weights_of_another_space_are_refused(trained, tmp_path):
