@@ -29,6 +29,7 @@ from mnas.store import FILE_NAME
 
 EVALUATIONS, SMALL, STARTS = 100_000, 10_000, 7
 GENES, CHOICES = 6, 7
+GENE_NAMES = tuple(f"gene{number}" for number in range(GENES))
 TARGETS = {
     "memory_gib": ("<=", 1.0),
     "cli_start_cpu_s": ("<=", 0.6),
@@ -43,7 +44,7 @@ def write_table(path: Path) -> None:
     gain, cost = rng.random((GENES, CHOICES)).cumsum(axis=1), rng.random((GENES, CHOICES)).cumsum(axis=1)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*(f"gene{number}" for number in range(GENES)), "error", "cost"])
+        writer.writerow([*GENE_NAMES, "error", "cost"])
         for genes in itertools.product(range(CHOICES), repeat=GENES):
             good = sum(gain[place, one] for place, one in enumerate(genes))
             spent = sum(cost[place, one] for place, one in enumerate(genes))
@@ -72,7 +73,8 @@ def mnas(*words: str) -> list[str]:
 
 def study(folder: Path, table: Path, evaluations: int) -> dict[str, Any]:
     """Run a study and open it by the commands for it; what each took, and the size of the store."""
-    words = f"--objectives error:min,cost:min --algorithm nsga2 --seeds 0 --budget {evaluations} -q -o {os.devnull}"
+    words = f"--objectives error:min,cost:min --genes {','.join(GENE_NAMES)} --algorithm nsga2 --seeds 0"
+    words += f" --budget {evaluations} -q -o {os.devnull}"
     more = ("--out", str(folder))
     found: dict[str, Any] = {"run": run(mnas("study", "run", "--table", str(table), *words.split(), *more))}
     for name in ("list", "show"):

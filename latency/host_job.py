@@ -10,7 +10,7 @@ from pathlib import Path
 
 from devices.adb.host_state import state_folder
 from devices.adb.privacy import public_serial
-from devices.device import DeviceInfo
+from devices.device import DeviceInfo as DeviceInfo  # handed on to searches
 from devices.registry import open_device
 from devices.spec import DeviceSpec
 from latency.on_device import COMPONENTS, MeasuringSession, OnDevice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -58,6 +58,9 @@ def events_after(store: Store, study_id: str, sequence: int = 0) -> Iterator[Stu
 class FollowedReporter:
     """A reporter that looks for new events whenever it is told something.
 
+    A follower that fails, e.g. since the disk that it writes to is full, is warned of once and left behind: what it
+    makes can be made again from the events, the study goes on.
+
     Args:
         reporter: Who tells a person.
         store: Of the study.
@@ -69,7 +72,7 @@ class FollowedReporter:
         self._reporter = reporter
         self._store = store
         self._study_id = study_id
-        self._followers = tuple(followers)
+        self._followers = list(followers)
         self._sequence = 0
 
     def line(self, text: str) -> None:
@@ -89,10 +92,34 @@ class FollowedReporter:
 
     def catch_up(self) -> None:
         """Hand on what has happened since the last time."""
+        if not self._followers:
+            return
         for event in events_after(self._store, self._study_id, self._sequence):
             self._sequence = event.sequence
-            for follower in self._followers:
-                follower.take(event)
+            for follower in tuple(self._followers):
+                self._hand(event, follower)
+
+    def _hand(self, event: StudyEvent, follower: Follower) -> None:
+        try:
+            follower.take(event)
+        except Exception as error:  # whatever a follower stumbles over, the study goes on
+            self._followers.remove(follower)
+            self._reporter.warn(f"{type(follower).__name__} follows the study no more: {_said(error)}")
+            with suppress(Exception):
+                follower.close()
+
+    def close(self) -> None:
+        """Close those who still follow; one who cannot is told of."""
+        while self._followers:
+            follower = self._followers.pop()
+            try:
+                follower.close()
+            except Exception as error:  # as above
+                self._reporter.warn(f"{type(follower).__name__} may lack its end: {_said(error)}")
+
+
+def _said(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 @contextmanager
@@ -110,5 +137,4 @@ def followed(reporter: Reporter, store: Store, study_id: str, followers: Sequenc
         yield told
         told.catch_up()
     finally:
-        for follower in followers:
-            follower.close()
+        told.close()

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from devices.device import DeviceInfo
-from latency.host_job import DeviceOnHost, MeasuringRequest, describe_on_host, measure_on_host, needs_of
+from latency.host_job import DeviceInfo, DeviceOnHost, MeasuringRequest, describe_on_host, measure_on_host, needs_of
 from latency.on_device import MeasuringDevice, MeasuringSession, OnDevice, public_device, require_device
 from latency.plan import LutPlan
 from latency.progress import Progress

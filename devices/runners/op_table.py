@@ -84,6 +84,8 @@ def _read_parts(lines: Iterable[str]) -> list[_Part]:
                 parts.append(_Part(section, kind))
         elif title == "Run Order" and not columns:
             columns = _columns(line)
+            if len(columns) <= 2:
+                raise _unreadable(f"the head of the table of operators cannot be read: {line[:200]}", "run it again")
         elif title == "Run Order" and line:
             parts[-1].rows.append(_read_row(raw, columns))
         elif not line:
@@ -160,12 +162,12 @@ def _type(row: dict[str, str]) -> str:
 def _mean_ms(row: dict[str, str], total_ms: float) -> float:
     """Return the mean time in one inference; the table's own mean is that of one call."""
     average, calls = _number(row.get("avg ms", "")), _number(row.get("times called", ""))
-    if average is None:
-        raise _unreadable("the table of operators has no means", "run it again")
+    if average is None or min(average, calls or 0.0) < 0:
+        raise _unreadable("the table of operators has no means, or some below zero", "run it again")
     if calls:
         return average * calls
     share = _number(row.get("%", "").rstrip("%"))
-    return share / 100 * total_ms if share is not None and total_ms else average
+    return share / 100 * total_ms if share is not None and share >= 0 and total_ms else average
 
 
 def _number(text: str) -> float | None:

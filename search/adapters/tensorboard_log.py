@@ -11,6 +11,7 @@ from typing import Any
 
 from mnas.optional import optional_package
 from mnas.store import Store
+from search.adapters.event_file import EventFile
 from search.following import StudyEvent, events_after
 from search.result import study_row
 
@@ -32,33 +33,39 @@ class TensorBoardLog:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self._tensorboard = optional_package("tensorboardX", "a log for TensorBoard", "tensorboard")
+        optional_package("tensorboardX", "a log for TensorBoard", "tensorboard")
         self._folder = Path(folder)
-        self._writers: dict[str, Any] = {}
+        self._files: dict[str, EventFile] = {}
         self._trained = 0
 
     def take(self, event: StudyEvent) -> None:
-        """Write what an event holds."""
-        writer = self._writer(event.study_id)
+        """Write what an event holds.
+
+        Raises:
+            OSError: The folder cannot be made or written.
+        """
+        file = self._file(event.study_id)
         at_s = datetime.fromisoformat(event.at_utc).timestamp()
         for name, value, step in self._scalars(event):
             if isinstance(value, int | float) and math.isfinite(value):
-                writer.add_scalar(name, value, step, at_s)
+                file.scalar(name, value, step, at_s)
         if event.kind in ("goal", "notice", "recommended"):
-            writer.add_text(event.kind, f"```json\n{json.dumps(event.payload, indent=1)}\n```", event.sequence, at_s)
+            file.text(event.kind, f"```json\n{json.dumps(event.payload, indent=1)}\n```", event.sequence, at_s)
 
     def close(self) -> None:
-        """Write what is left; another event would begin its study's run anew."""
-        for writer in self._writers.values():
-            writer.close()
-        self._writers.clear()
+        """Write what is left; another event would begin its study's run anew.
 
-    def _writer(self, study_id: str) -> Any:
-        if study_id not in self._writers:
+        Raises:
+            OSError: That cannot be written.
+        """
+        while self._files:
+            self._files.popitem()[1].close()
+
+    def _file(self, study_id: str) -> EventFile:
+        if study_id not in self._files:
             # Whatever an earlier process wrote of this study is written again, so that it is to be forgotten.
-            self._writers[study_id] = self._tensorboard.SummaryWriter(str(self._folder / study_id), purge_step=0)
-            self._trained = 0
-        return self._writers[study_id]
+            self._files[study_id], self._trained = EventFile(self._folder / study_id), 0
+        return self._files[study_id]
 
     def _scalars(self, event: StudyEvent) -> Iterator[tuple[str, Any, int]]:
         payload = event.payload
@@ -96,6 +103,7 @@ def write_tensorboard(store: Store, study_id: str, folder: str | Path) -> str:
     Raises:
         PackageError: ``PKG01``: tensorboardX is not installed.
         StudyError: ``STU01``: no such study.
+        OSError: The folder cannot be made or written.
     """
     found = str(study_row(store, study_id)["study_id"])
     log = TensorBoardLog(folder)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
+import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
@@ -16,11 +19,14 @@ from mnas.jsonio import sha256_bytes
 from mnas.modules import LayerModule
 from search.data.dataset import Dataset
 from search.data.registry import open_dataset
+from search.training import onnx_child
 from search.training.distillation import Teacher
 from search.training.trainer import estimate_batch_norms
 
 SUPERNET = "supernet:"
 _CALIBRATION_IMAGES = 2000
+_USUAL_PX = 224
+_TRIAL_S = 120.0
 
 
 @lru_cache(maxsize=2)
@@ -30,7 +36,7 @@ def cached_teacher(name: str, dataset_name: str, dataset_folder: str | None) -> 
 
 
 def open_teacher(name: str, dataset: Dataset) -> Teacher:
-    """Open a teacher.
+    """Open a teacher; an ONNX file is tried in a process of its own first.
 
     Args:
         name: ``supernet:PATH`` for the largest network of a supernet, with norms estimated on this data; the path of an
@@ -116,6 +122,7 @@ def _of_onnx(name: str, dataset: Dataset) -> Teacher:
     import onnxruntime
 
     data = Path(name).read_bytes()
+    _try_in_child(name, data, dataset.channels)
     try:
         session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own errors have no common class
@@ -131,4 +138,21 @@ def _of_onnx(name: str, dataset: Dataset) -> Teacher:
         found = np.concatenate([session.run(None, {inputs[0].name: part})[0] for part in parts])
         return torch.from_numpy(found).to(images.device)
 
-    return Teacher(name, sha256_bytes(data), px if isinstance(px, int) else 224, answer)
+    return Teacher(name, sha256_bytes(data), px if isinstance(px, int) else _USUAL_PX, answer)
+
+
+def _try_in_child(name: str, data: bytes, channels: int) -> None:
+    """Load a file and run it once where nothing is lost: a damaged one may end the process, or never end."""
+    numbers = (channels, _USUAL_PX, math.ceil(_TRIAL_S) + 1)
+    command = [sys.executable, "-P", onnx_child.__file__, *map(str, numbers)]
+    try:
+        done = subprocess.run(
+            command, input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=_TRIAL_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _unreadable(name, f"onnxruntime does not end with it within {_TRIAL_S:g} s") from error
+    if done.returncode == 0:
+        return
+    said = done.stdout.decode("utf-8", "replace").strip().partition("\n")[0]
+    ended = f"signal {-done.returncode}" if done.returncode < 0 else f"exit status {done.returncode}"
+    raise _unreadable(name, said or f"onnxruntime died of it ({ended})")

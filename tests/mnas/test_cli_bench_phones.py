@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from runner_programs import elf_bytes
 from software_phone.adb_server import OwnAdbServer
 from software_phone.build import Image
 from software_phone.phone import SoftwarePhone
@@ -32,14 +34,14 @@ class Desk:
     folder: Path
     model: Path
 
-    def environment(self) -> dict[str, str]:
-        own = {"MNAS_ADB": self.own.server.address, "MNAS_RUNNERS": self.folder / "runners"}
+    def environment(self, runners: Path | None = None) -> dict[str, str]:
+        own = {"MNAS_ADB": self.own.server.address, "MNAS_RUNNERS": runners or self.folder / "runners"}
         return {**os.environ, **{name: str(value) for name, value in own.items()}, "MNAS_STATE": str(self.folder / "s")}
 
-    def bench(self, *words: str, out: Path) -> subprocess.Popen[str]:
+    def bench(self, *words: str, out: Path, runners: Path | None = None) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "mnas", "bench", str(self.model), *words, "--out", str(out)]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, env=self.environment(), stdout=pipe, stderr=pipe, text=True)
+        return subprocess.Popen(command, env=self.environment(runners), stdout=pipe, stderr=pipe, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,30 @@ def test_two_phones_are_measured_at_once_and_their_offset_is_told(desk: Desk, tm
     for page in (tmp_path / "reports").iterdir():
         _assert_no_serial(page.read_text(encoding="utf-8"), desk)
     assert [phone.processes() for phone in desk.phones] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "why"),
+    [
+        (elf_bytes("arm64-v8a"), "RNR05", "arm64-v8a.*the phone runs x86_64"),
+        (elf_bytes("x86"), "RNR05", "x86.*the phone runs x86_64"),
+        (elf_bytes("x86_64", interpreter="/lib/ld-musl-x86_64.so.1"), "RNR06", "ld-musl"),
+    ],
+    ids=["another processor", "32 bits", "another loader"],
+)
+def test_a_runner_of_another_kind_is_refused_before_anything_is_pushed(
+    desk: Desk, tmp_path: Path, program: bytes, code: str, why: str
+) -> None:
+    (tmp_path / "program").write_bytes(program)
+    RunnerLibrary(tmp_path / "runners").add(tmp_path / "program", "tflite")
+    phone = desk.phones[0]
+    before = phone.files()
+    done = desk.bench("--device", f"adb:{phone.address}/tflite", out=tmp_path / "out", runners=tmp_path / "runners")
+    out, err = done.communicate(timeout=60)
+    lines = [line for line in err.splitlines() if line.startswith("mnas: ")]
+    assert done.returncode == 4 and out == "" and "Traceback" not in err
+    assert len(lines) == 1 and re.search(rf"^mnas: {code}: .*{why}", lines[0])
+    assert phone.files() == before and phone.processes() == []
 
 
 def test_a_phone_that_is_not_there_costs_its_own_run_only(desk: Desk, tmp_path: Path) -> None:

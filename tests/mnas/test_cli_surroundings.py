@@ -53,7 +53,8 @@ def run(words, *, cwd, environment=None, without=()):
 
 
 def study(table, *more):
-    return (*MNAS, "study", "run", "--table", table, "--objectives", "error:min,cost:min", "--budget", "30", *more)
+    words = "--objectives error:min,cost:min --genes a,b,c --budget 30".split()
+    return (*MNAS, "study", "run", "--table", table, *words, *more)
 
 
 def searched(out):
@@ -132,7 +133,7 @@ def in_a_mount():
 
 
 FULL = {
-    "study": ("study run --table {table} --objectives error:min,cost:min --budget 60", 300),
+    "study": ("study run --table {table} --objectives error:min,cost:min --genes a,b,c --budget 60", 300),
     "export": ("export mobilenetv3-small --px 32 --to both", 1500),
     "bench": ("bench mobilenetv2@32 --device host:ort --rounds 2", 1500),
     "lut": ("lut build --preset digits --resolution 8 --rounds 2 --calibration 2 --validation 2", 700),

@@ -96,7 +96,7 @@ def test_the_whole_audit_in_parts_on_digits(scripts, tmp_path, monkeypatch, caps
     rows = scripts["_audit_rows"].Rows(tmp_path / "rows.jsonl")
     monkeypatch.setattr(truth, "PRESET", "digits")
     monkeypatch.setattr(truth, "_SCHEDULE", {"train_images": 200, "epochs": 1, "batch_size": 32, "lr": 0.1})
-    for module in (truth, supernet, main):
+    for module in (truth, supernet):
         monkeypatch.setattr(module, "DATA", "digits")
     monkeypatch.setattr(supernet, "schedule", lambda: SupernetSchedule(1, batch_size=64, train_images=640))
     monkeypatch.setattr(supernet, "EXTRACTED", 3)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import resource
 import struct
 import sys
+import threading
+from contextlib import suppress
 from itertools import product
 
 import pytest
@@ -16,6 +19,7 @@ from mnas.errors import PackageError, StudyError
 from mnas.store import FILE_NAME, Store
 from search.adapters.optuna_storage import copy_to_optuna
 from search.adapters.tensorboard_log import TensorBoardLog, write_tensorboard
+from search.following import events_after
 from search.goal import set_goal
 from search.ranking import Ranking
 from search.schema import SEARCH
@@ -163,6 +167,28 @@ def test_tensorboard_has_candidates_by_number_and_generations_by_evaluations(sea
     (generation,) = searched.log.payloads("generation").values()
     assert found["search/hypervolume"] == [(6, pytest.approx(generation["hypervolume"]))]
     assert found["search/front"] == [(6, generation["front"])]
+
+
+def test_a_full_disk_is_an_error_at_once_and_nothing_waits_for_it(searched, optional_package, tmp_path, monkeypatch):
+    optional_package("tensorboardX")
+    monkeypatch.setattr("search.adapters.event_file._FLUSH_S", 0.0)
+    first, *others = events_after(searched.store, searched.study_id)
+    log, threads = TensorBoardLog(tmp_path), threading.active_count()
+    log.take(first)
+    (file,) = (tmp_path / searched.study_id).iterdir()
+    room = file.stat().st_size + 100
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            for event in others * 20:
+                log.take(event)
+        with suppress(OSError):
+            log.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert threading.active_count() == threads
+    assert file.stat().st_size == room
 
 
 def test_tensorboard_takes_studies_on_tables_too(on_table, optional_package, tmp_path):

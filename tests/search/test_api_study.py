@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from dataclasses import asdict
 
@@ -10,6 +11,7 @@ import pytest
 from latency.testing import made_up_table
 from mnas.errors import ConfigError, StoreError, StudyError
 from search.accuracy.jobs import TrainingOutcome
+from search.adapters.tensorboard_log import TensorBoardLog
 from search.api import Study
 from search.api.log_reporter import LogReporter
 from search.following import FollowedReporter, events_after, followed
@@ -135,6 +137,43 @@ def test_followers_are_closed_when_the_study_fails(make_study):
     with pytest.raises(KeyboardInterrupt), followed(KeptReporter(), context.store, context.study_id, [kept]):
         raise KeyboardInterrupt
     assert kept.is_closed
+
+
+class Failing(Kept):
+    def take(self, event):
+        super().take(event)
+        if len(self.events) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self):
+        super().close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_follower_that_fails_is_warned_of_once_and_left_behind(make_study):
+    context, told = make_study(), KeptReporter()
+    failing, kept, ending = Failing(), Kept(), Failing()
+    ending.take = kept.take  # fails at its end alone
+    with followed(told, context.store, context.study_id, [failing, kept, ending]) as reporter:
+        for number in range(4):
+            context.log.append("generation", {"evaluations": number}, str(number))
+            reporter.line(f"line {number}")
+    assert told.lines == [f"line {number}" for number in range(4)]
+    assert len(failing.events) == 2 and failing.is_closed and ending.is_closed and kept.is_closed
+    assert [event.sequence for event in kept.events] == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert len(told.warnings) == 2 and all("No space left" in text for text in told.warnings)
+    assert "Failing follows the study no more" in told.warnings[0] and "may lack its end" in told.warnings[1]
+
+
+def test_a_folder_that_cannot_be_written_does_not_end_a_study(make_study, optional_package):
+    optional_package("tensorboardX")
+    context, told = make_study(), KeptReporter()
+    with followed(told, context.store, context.study_id, [TensorBoardLog("/dev/null/runs")]) as reporter:
+        for number in range(3):
+            context.log.append("generation", {"evaluations": number}, str(number))
+            reporter.line("a line")
+    assert len(told.lines) == 3
+    assert [text.partition(":")[0] for text in told.warnings] == ["TensorBoardLog follows the study no more"]
 
 
 def test_a_resumed_study_is_followed_from_its_beginning(searched):

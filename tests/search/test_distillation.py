@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import given
@@ -132,6 +133,47 @@ def test_a_broken_onnx_file_is_refused(digits, tmp_path):
     with pytest.raises(TrainingError) as caught:
         open_teacher(str(tmp_path / "broken.onnx"), digits)
     assert caught.value.code == "TRN16"
+
+
+def endless():
+    """A model that counts up to 2 ** 62."""
+    floats, whole, flag = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
+    value, node = onnx.helper.make_tensor_value_info, onnx.helper.make_node
+    body = onnx.helper.make_graph(
+        [node("Identity", ["go"], ["go_on"]), node("Add", ["sum", "sum"], ["next"])],
+        "body",
+        [value("i", whole, []), value("go", flag, []), value("sum", floats, [1, 1, 8, 8])],
+        [value("go_on", flag, []), value("next", floats, [1, 1, 8, 8])],
+    )
+    graph = onnx.helper.make_graph(
+        [node("Loop", ["most", "begin", "x"], ["y"], body=body)],
+        "endless",
+        [value("x", floats, [1, 1, 8, 8])],
+        [value("y", floats, [1, 1, 8, 8])],
+        [
+            onnx.helper.make_tensor("most", whole, [], [2**62]),
+            onnx.helper.make_tensor("begin", flag, [], [True]),
+        ],
+    )
+    opset = onnx.helper.make_opsetid("", 17)
+    return onnx.helper.make_model(graph, ir_version=8, opset_imports=[opset]).SerializeToString()
+
+
+def test_an_onnx_file_that_never_ends_is_refused(digits, tmp_path, monkeypatch):
+    (tmp_path / "endless.onnx").write_bytes(endless())
+    monkeypatch.setattr("search.training.teacher._TRIAL_S", 5.0)
+    with pytest.raises(TrainingError, match=r"TRN16.*within 5 s"):
+        open_teacher(str(tmp_path / "endless.onnx"), digits)
+
+
+@pytest.mark.parametrize(
+    ("script", "why"), [("import os; os.abort()", "died of it.*signal 6"), ("raise SystemExit(3)", "exit status 3")]
+)
+def test_an_onnx_file_that_ends_the_process_is_refused(trained, digits, tmp_path, monkeypatch, script, why):
+    (tmp_path / "child.py").write_text(script)
+    monkeypatch.setattr("search.training.onnx_child.__file__", str(tmp_path / "child.py"))
+    with pytest.raises(TrainingError, match=rf"TRN16.*{why}"):
+        open_teacher(str(trained / "model.onnx"), digits)
 
 
 @pytest.mark.parametrize("suffix", ["", "model.onnx"])
