@@ -252,7 +252,7 @@ def evaluate(module: nn.Module, dataset: Dataset, split: str, px: int, limit: in
     images = SplitImages(dataset, split, px, limit)
     labels = images.labels
     module.eval()
-    device = next(module.parameters()).device
+    device = next((one.device for one in module.parameters()), torch.device("cpu"))
     wrong, loss = 0, 0.0
     with reproducible(), torch.inference_mode(), memory_told(f"evaluation at {px} px"):
         for inputs, truth in zip(images.slices(EVAL_BATCH), torch.split(labels, EVAL_BATCH), strict=True):

@@ -64,6 +64,7 @@ def test_a_plan_of_a_folder_decodes_nothing_and_an_estimator_that_is_none_is_ref
         (["--estimator", "zero-cost:magic"], "CFG53"),
         (["--accuracy-cmd", "python train.py"], "CFG51"),
         (["--training", "endless"], "CFG01"),
+        (["--population", "3"], "--population"),
         (["--proxy-fraction", "2"], "CFG01"),
         (["--preset", "fashion-wide", "--space", "no-such-space"], ""),
     ],
