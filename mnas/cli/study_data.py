@@ -78,11 +78,13 @@ def page_data(store: Store, result: StudyResult, tables: Sequence[LatencyTable])
     axes = axes_of(result, with_counts=networks is not None)
     sources = list(dict.fromkeys(candidate.accuracy_source for candidate in result.candidates))
     numbers = {candidate.arch_id: number for number, candidate in enumerate(result.candidates)}
+    measured = _measured(store, result)
     return {
         "schema": SCHEMA,
         "study": result.study_id,
         "target": result.goal.target_ms if result.goal else None,
         "devices": list(result.config.devices),
+        "combine": result.config.combine,
         "luts": [table.lut_id for table in tables],
         "fixed": [rounded(table.calibration.intercept_ms) for table in tables],
         "steps": len(result.config.sought) == 2 and not result.config.other_devices,
@@ -92,11 +94,25 @@ def page_data(store: Store, result: StudyResult, tables: Sequence[LatencyTable])
         "parts": parts.to_json(costs) if parts else [],
         "networks": [
             _network(candidate, axes, networks[n] if networks else None, [one[n] if one else None for one in predicted])
-            | {"by": sources.index(candidate.accuracy_source)}
+            | {"by": sources.index(candidate.accuracy_source), **measured.get(candidate.arch_id, {})}
             for n, candidate in enumerate(result.candidates)
         ],
         "finals": [_final(result, member, axes, numbers) for member in result.members if member.arch_id in numbers],
     }
+
+
+def _measured(store: Store, result: StudyResult) -> dict[str, dict[str, list[list[float] | None]]]:
+    """Return arch_id -> latency and its 95 % interval on each device, of candidates that the search itself measured."""
+    from search.events import EventLog
+
+    found: dict[str, dict[str, list[list[float] | None]]] = {}
+    for key, payload in EventLog(store, result.study_id).payloads("candidate latency").items():
+        arch_id, _, number = key.rpartition("/")
+        if payload["ms"] is not None:
+            ends: list[list[float] | None] = [None] * len(result.config.devices)
+            row = found.setdefault(arch_id, {"got": ends})["got"]
+            row[int(number) - 1] = [rounded(payload[name]) for name in ("ms", "low_ms", "high_ms")]
+    return found
 
 
 def _sought(result: StudyResult, axes: Sequence[Axis]) -> list[int]:

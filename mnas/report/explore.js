@@ -4,7 +4,7 @@ const frame = html("div", {class: "chart", tabindex: "0", role: "application", "
   "aria-describedby": "front-keys"}, html("div", {class: "layers"}, chart.root, chart.over));
 
 const legend = () => html("ul", {class: "key"},
-  [["dots is-in", "candidates, short training"], ["pt", "finalists, longer training, measured"], ["pt is-front", "the front"], ["pt is-front is-best", "best under the target"]]
+  [["dots is-in", page.sources.some(one => one.startsWith("score:")) ? "candidates, ranked by a score" : "candidates, short training"], ["pt", "finalists, longer training, measured"], ["pt is-front", "the front"], ["pt is-front is-best", "best under the target"]]
     .filter(([name]) => name === "dots is-in" || page.finals.some(final => name === "pt" || (name.endsWith("best") ? final.best : final.front)))
     .map(([name, text]) => html("li", {}, svg("svg", {class: "swatch fig", viewBox: "0 0 12 12"}, name.startsWith("dots")
       ? svg("path", {class: name, d: "M6 6h0"}) : svg("g", {class: "s c0 finals"}, svg("circle", {class: name, cx: 6, cy: 6, r: 4.5}))), text)));

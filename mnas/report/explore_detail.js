@@ -6,19 +6,23 @@ const pair = (name, value, note) => html("div", {}, html("dt", {}, name), html("
 
 const latencyPairs = network => {
   const final = network.final, pairs = [], isSeveral = page.devices.length > 1;
-  const single = !isSeveral && network.ms[0] ? network.ms[0] : null;
+  const told = network.ms.filter(one => one), got = network.got || [];
+  const worst = rows => rows.length === page.devices.length && (!isSeveral || page.combine === "worst")
+    ? rows.reduce((one, other) => other[0] > one[0] ? other : one) : null;
+  const single = worst(told), seen = worst(got.filter(one => one));
   pairs.push(pair("predicted", single ? withEnds(single[0], [single[1], single[2]]) : significant(network.pred) + " ms",
     page.luts.length ? "by " + page.luts.join(", ") : null));
   if (final && isKnown(final.v[0])) {
     pairs.push(pair("measured", withEnds(final.v[0], final.ends[0]), final.verdict && final.verdict !== "ok" ? final.verdict : null));
   } else {
-    pairs.push(pair("measured", network.measured ? significant(network.v[0]) + " ms" : "not measured"));
+    pairs.push(pair("measured", seen ? withEnds(seen[0], [seen[1], seen[2]]) : network.measured ? significant(network.v[0]) + " ms" : "not measured"));
   }
   if (isSeveral) page.devices.forEach((device, number) => {
     const axis = axes.findIndex(one => one.key === "latency@" + (number + 1));
-    const told = network.ms[number];
-    if (told) pairs.push(pair("predicted on " + device, withEnds(told[0], [told[1], told[2]])));
+    const own = network.ms[number];
+    if (own) pairs.push(pair("predicted on " + device, withEnds(own[0], [own[1], own[2]])));
     if (final && isKnown(final.v[axis])) pairs.push(pair("measured on " + device, withEnds(final.v[axis], final.ends[axis])));
+    else if (got[number]) pairs.push(pair("measured on " + device, withEnds(got[number][0], [got[number][1], got[number][2]])));
   });
   return pairs;
 };

@@ -14,6 +14,7 @@ from mnas.cli.study_view import candidates_result
 from mnas.counts import total_macs, total_params
 from mnas.layers import layers_of
 from mnas.segments import segments_of
+from search.events import EventLog
 from search.study import open_store
 from search.study_audit import StudyAudit
 from search.study_curves import curves_beside
@@ -253,3 +254,16 @@ def test_writing_it_twice_gives_the_same_page(study):
         first = path.read_bytes()
         assert write_report(store, result, study.out).read_bytes() == first
     assert path == study.out / "reports" / f"{result.study_id}.html"
+
+
+def test_what_a_search_measured_itself_stands_there_with_its_interval(tmp_path):
+    study = RecordedStudy(tmp_path / "out", candidates=12, finalists=0, other_devices=("host:litert",))
+    first, second, *_ = study.candidates
+    with open_store(study.out) as store:
+        log = EventLog(store, study.study_id)
+        good = {"ms": 2.5, "low_ms": 2.4, "high_ms": 2.625, "verdict": "ok", "reasons": []}
+        log.append("candidate latency", good, f"{first.arch_id}/2")
+        log.append("candidate latency", {**good, "ms": None}, f"{second.arch_id}/1")
+    found = data_of(page_of(study))["networks"]
+    assert found[first.number]["got"] == [None, [2.5, 2.4, 2.625]]
+    assert not any("got" in one for one in found if one is not found[first.number])
