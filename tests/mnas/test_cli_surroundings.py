@@ -110,7 +110,7 @@ def test_odd_names_of_folders_and_files(tmp_path, table, name):
         assert all(line.isprintable() for line in done.stdout.decode().splitlines())
     assert {path.name for path in folder.iterdir()} == {"out", f"{name}.csv"}
     assert [path.name for path in (tmp_path / "place").iterdir()] == [name.split("/")[0]]
-    assert (out / "exports").exists() and list((out / "reports").glob("*.html"))
+    assert list(out.glob("*.onnx")) and list((out / "reports").glob("*.html"))
 
 
 @pytest.fixture

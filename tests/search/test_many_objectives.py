@@ -168,11 +168,11 @@ def test_a_target_that_cannot_be_met_so_surely_says_the_least_that_can(make_stud
 def test_measured_latencies_are_told_and_kept_and_not_measured_again(make_study, tables, monkeypatch):
     sessions = []
 
-    def simulated(spec, store):
+    def simulated(spec, store, executor):
         sessions.append(spec)
         return OnDevice(SimulatedDevice(noise=0.0), store)
 
-    monkeypatch.setattr(measuring, "OnDevice", simulated)
+    monkeypatch.setattr(measuring, "open_study_device", simulated)
     keys = {"budget": 8, "population": 4, "objectives": "error,latency=measured"}
     context = make_study(**keys)
     _, goal, ranking = started(context, tables)
@@ -202,7 +202,9 @@ def test_a_candidate_that_cannot_be_measured_fails_and_is_not_trained(make_study
             mine = sorted(one.sha256 for one in given if one.arch_id and "candidates" in str(one.path))
             return {**super().load(given), **dict.fromkeys(mine[1:], "no such operator")}
 
-    monkeypatch.setattr(measuring, "OnDevice", lambda spec, store: OnDevice(Refusing(noise=0.0), store))
+    monkeypatch.setattr(
+        measuring, "open_study_device", lambda spec, store, executor: OnDevice(Refusing(noise=0.0), store)
+    )
     context = make_study(budget=4, population=4, objectives="error,latency=measured")
     candidates = started(context, tables)[2].run()
     failed = [one for one in candidates if one.status == "failed"]
