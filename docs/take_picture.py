@@ -12,7 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH, HEIGHT = 1160, 900
-_FRAME = """const box = document.querySelector('.front').closest('section').getBoundingClientRect();
+MOST_HIGH = 556
+_FRAME = """const box = document.querySelector('.board').getBoundingClientRect();
     return [box.left + window.scrollX, box.top + window.scrollY, box.width, box.height];"""
 
 
@@ -35,7 +36,7 @@ def take(page: Path, picture: Path) -> None:
             for _ in range(3):
                 opened.press("\ue014")  # the right arrow
             x, y, width, height = opened.run(_FRAME)
-            clip = {"x": x, "y": y, "width": width, "height": height, "scale": 1}
+            clip = {"x": x - 8, "y": y - 8, "width": width + 16, "height": min(height + 16, MOST_HIGH), "scale": 1}
             found = driver.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True})
             picture.write_bytes(base64.b64decode(found["data"]))
         finally:
