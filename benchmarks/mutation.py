@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ast
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +23,7 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
+from _forked_tests import ForkedTests
 from _result import ROOT, write_result
 
 COPIED = ("mnas", "devices", "latency", "search", "tests", "pyproject.toml")
@@ -158,36 +157,45 @@ def mutants_of(path: Path) -> list[Mutant]:
         number += 1
 
 
-def is_noticed(copy: Path, tests: Sequence[str], limit_s: float) -> bool:
-    """Run tests on a copy of the project and return whether they fail or do not end in time."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not fuzz", *tests]
-    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, timeout=limit_s, check=False)
-    except subprocess.TimeoutExpired:
-        return True
-    if done.returncode not in (0, 1, 2):
-        raise SystemExit(done.stdout.decode(errors="replace"))
-    return done.returncode != 0
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the project, and the process that runs tests of it.
+
+    Attributes:
+        root: The copy.
+        tests: The process.
+    """
+
+    root: Path
+    tests: ForkedTests
+
+    def notices(self, tests: Sequence[str], limit_s: float) -> bool:
+        """Run tests and return whether they fail or do not end in time."""
+        words = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not fuzz", *tests]
+        status = self.tests.run(words, limit_s)
+        if status not in (None, 0, 1, 2):
+            raise SystemExit(f"pytest ended with status {status} on {' '.join(tests)}")
+        return status != 0
 
 
-def survivors(mutants: Sequence[Mutant], tests: Sequence[str], copies: Queue[Path], workers: int) -> list[Mutant]:
+def survivors(mutants: Sequence[Mutant], tests: Sequence[str], copies: Queue[Copy], workers: int) -> list[Mutant]:
     """Return the mutants that no test notices."""
     copy = copies.get()
     started = time.perf_counter()
-    if is_noticed(copy, tests, 600):
+    if copy.notices(tests, 600):
         raise SystemExit(f"the tests fail without any fault: {' '.join(tests)}")
     limit_s = 10 * (time.perf_counter() - started)
     copies.put(copy)
 
     def lives(one: Mutant) -> bool:
         copy = copies.get()
-        sound = (copy / one.path).read_text(encoding="utf-8")
+        path = copy.root / one.path
+        sound = path.read_text(encoding="utf-8")
         try:
-            (copy / one.path).write_text(one.text, encoding="utf-8")
-            return not is_noticed(copy, tests, limit_s)
+            path.write_text(one.text, encoding="utf-8")
+            return not copy.notices(tests, limit_s)
         finally:
-            (copy / one.path).write_text(sound, encoding="utf-8")
+            path.write_text(sound, encoding="utf-8")
             copies.put(copy)
 
     with ThreadPoolExecutor(workers) as pool:
@@ -203,12 +211,12 @@ def main() -> int:
     options = parser.parse_args()
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="mnas-mutation-") as place:
-        copies: Queue[Path] = Queue()
+        copies: Queue[Copy] = Queue()
         for number in range(options.workers):
             copy = Path(place) / str(number)
             for name in COPIED:
                 (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, _made(copy) / name)
-            copies.put(copy)
+            copies.put(Copy(copy, ForkedTests(copy)))
         for area in options.areas.split(","):
             where, tests = AREAS[area]
             files = sorted((ROOT / where).glob("*.py")) if (ROOT / where).is_dir() else [ROOT / where]
@@ -219,6 +227,8 @@ def main() -> int:
             figures[f"{area}_alive"] = [f"{one.path}:{one.line}: {one.what}" for one in alive]
             for text in figures[f"{area}_alive"]:
                 print(text, file=sys.stderr)
+        while not copies.empty():
+            copies.get().tests.close()
     targets = {name: target for name, target in TARGETS.items() if name in figures}
     return int(not write_result("mutation", figures, targets, [], options.json))
 

@@ -165,11 +165,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise _unreadable(path, "it is no file of tensors, or was cut off")
     try:
         values = load_tensors(path)
-        if (
-            not isinstance(values, dict)
-            or set(values) != _PARTS
-            or not all(map(_is_tensors, map(values.get, _TENSORS)))
-        ):
+        if not _is_saved(values):
             raise ValueError("it holds something else")
         description = Description.from_json(json.loads(values.pop("description")))
         history = tuple((int(step), float(one), float(other)) for step, one, other in values.pop("history"))
@@ -180,6 +176,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ValidationError, MnasError,
     ) as error:  # fmt: skip
         raise _unreadable(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+
+
+def _is_saved(values: object) -> bool:
+    if not isinstance(values, dict) or set(values) != _PARTS:
+        return False
+    return all(_is_tensors(values[name]) for name in _TENSORS)
 
 
 def _is_tensors(value: object) -> bool:

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
-from types import ModuleType
 
 import pytest
+from docs_scripts import DOCS, load_script
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("write_figures", ROOT / "docs" / "write_figures.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SCRIPT = load_script()
+SCRIPT = load_script("write_figures")
 
 
 def test_the_page_is_what_the_results_say():
     now = SCRIPT.page()
-    assert (ROOT / "docs" / "figures.md").read_text(encoding="utf-8") == now, "run docs/write_figures.py"
+    assert (DOCS / "figures.md").read_text(encoding="utf-8") == now, "run docs/write_figures.py"
     results = [json.loads(path.read_text(encoding="utf-8")) for path in SCRIPT.RESULTS.glob("*.json")]
     missed = sum(not met for result in results for met in result["met"].values())
     assert now.count("| **missed** |") == missed and now.count("| met |") > missed

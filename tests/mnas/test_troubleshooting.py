@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
-from pathlib import Path
-from types import ModuleType
 
 import pytest
+from docs_scripts import DOCS, load_script
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "troubleshooting.md"
-
-
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("write_troubleshooting", ROOT / "docs" / "write_troubleshooting.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules[spec.name]
-    return module
+PAGE = DOCS / "troubleshooting.md"
 
 
-SCRIPT = load_script()
+SCRIPT = load_script("write_troubleshooting")
 
 
 def sections() -> list[str]:
