@@ -1,6 +1,6 @@
 """The part of `lut_accuracy.py` on int8: a table of int8 blocks on LiteRT, judged on whole int8 networks.
 
-One process calibrates the device, builds the table embedded (accurate) and measures the same random networks as the
+One process calibrates the device, builds the table embedded (accurate) and measures random networks of the
 part of float32, written as int8 with the ranges of white noise, in one session. Its figures stand beside those of
 float32; a constant and the plain sum of int8 entries stand beside it, and so does float32's own table, scaled: what one
 would do without an int8 table.
@@ -31,7 +31,7 @@ KIND = "int8"
 SUFFIX = "int8"
 """A part of that name ending is measured here."""
 
-_ROUNDS = 20
+_ROUNDS = 8
 _Z90 = 1.644854
 _ERRORS = ("mape", "within_5", "within_10", "bias", "kendall_tau", "spearman")
 

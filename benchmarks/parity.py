@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from _result import write_result
 
 from mnas.architecture import Architecture
@@ -148,6 +149,7 @@ def main() -> int:
     parser.add_argument("--networks", type=int, default=100, help="random networks of each space")
     parser.add_argument("--parts", default=",".join((NAMED, *FAMILIES)), help="which of them")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)  # several threads only wait for each other on networks this small
     parts = arguments.parts.split(",")
     figures: dict[str, Any] = {}
     targets: dict[str, tuple[str, float]] = {}
