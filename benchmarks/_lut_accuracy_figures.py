@@ -44,7 +44,9 @@ def figures_of(part: str, rows: RowsOf) -> dict[str, Any]:
     halves = [(one["interval_ms"][1] - one["interval_ms"][0]) / 2 / one["ms"] for one in networks]
     found["measured_half_width"] = float(np.mean(halves))
     tables = [first["predicted"]["accurate"], *(row["predicted"] for row in rows.of(part, "rebuild"))]
-    found |= _coverage(tables, [first, *rows.of(part, "session")], first["random"])
+    sessions = [first, *rows.of(part, "session")]
+    found |= _coverage(tables, sessions, first["random"])
+    found |= _every_pair(tables, sessions, first["random"])
     found |= _rebuilds(first, rows.of(part, "rebuild"))
     for row in rows.of(part, "transfer"):
         learned, plain = (errors_of(row[name], row["measured_ms"]) for name in ("predicted_ms", "prior_ms"))
@@ -95,6 +97,25 @@ def _coverage(
         logs = np.log([[session["networks"][one]["ms"] or np.nan for one in names] for session in sessions])
         found["network_cv_over_sessions"] = float(np.nanmean(np.nanstd(logs, axis=0, ddof=1)))
     return found
+
+
+def _every_pair(
+    tables: Sequence[dict[str, Any]], sessions: Sequence[dict[str, Any]], names: Sequence[str]
+) -> dict[str, Any]:
+    """Return the errors of each table against each session: one table and one session may be lucky or not."""
+    if len(tables) * len(sessions) < 2:
+        return {}
+    pairs = [_pairs(session, predicted, names) for predicted in tables for session in sessions]
+    errors = [errors_of([one["ms"] for one, _ in pair], [ms for _, ms in pair]) for pair in pairs]
+    mapes = [one.mape for one in errors]
+    return {
+        "mape_of_pairs": float(np.mean(mapes)),
+        "mape_of_pairs_least": min(mapes),
+        "mape_of_pairs_most": max(mapes),
+        "bias_of_pairs": float(np.mean([one.bias for one in errors])),
+        "within_5_of_pairs": float(np.mean([one.within_5 for one in errors])),
+        "kendall_tau_of_pairs_least": min(one.kendall_tau for one in errors),
+    }
 
 
 def _rebuilds(first: dict[str, Any], rebuilds: Sequence[dict[str, Any]]) -> dict[str, Any]:
