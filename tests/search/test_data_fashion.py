@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnas.errors import DataError
+from search.accuracy.shipped_audits import shipped_verdicts
 from search.data import fashion_mnist
 from search.data.idx import parse_idx
 
@@ -126,3 +127,4 @@ def test_the_real_package_is_fetched_and_split(tmp_path):
     sizes = {split: dataset.size(split) for split in dataset.split_indices}
     assert sizes == {"train": 34_893, "rank-val": 15_209, "val": 9_898, "test": 10_000}
     assert dataset.indices("test").min() >= 60_000
+    assert dataset.fingerprint in {verdict["fingerprint"] for verdict in shipped_verdicts()}
