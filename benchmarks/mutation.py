@@ -171,7 +171,8 @@ class Copy:
 
     def notices(self, tests: Sequence[str], limit_s: float) -> bool:
         """Run tests and return whether they fail or do not end in time."""
-        words = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not fuzz", *tests]
+        words = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not fuzz"]
+        words += ["-W", "ignore::pytest.PytestAssertRewriteWarning", *tests]  # hypothesis is imported already
         status = self.tests.run(words, limit_s)
         if status not in (None, 0, 1, 2):
             raise SystemExit(f"pytest ended with status {status} on {' '.join(tests)}")
