@@ -1,11 +1,13 @@
 """MnasNet's reward: the paper's numbers, its sign and its shape."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mnas.errors import ConfigError
-from search.reward import HARD, SOFT, mnasnet_reward
+from search.reward import HARD, SOFT, MnasnetReward, mnasnet_reward
 
 ACCURACIES = st.floats(0.01, 1)
 MILLISECONDS = st.floats(0.01, 1000)
@@ -47,6 +49,20 @@ def test_a_positive_exponent_is_refused(alpha, beta):
     with pytest.raises(ConfigError, match=r"CFG04.*positive") as caught:
         mnasnet_reward(0.9, 10, 75, alpha, beta)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("target", [0.0, -1.0, math.inf, math.nan])
+def test_a_target_that_is_no_latency_is_refused(target):
+    with pytest.raises(ConfigError, match="CFG21"):
+        MnasnetReward(target, -0.07, -0.07)
+
+
+def test_a_population_is_rewarded_as_each_of_its_networks():
+    reward = MnasnetReward(75, -0.07, -0.15)
+    errors, latencies = [0.25, 0.25, 1.0], [75, 150, 37.5]
+    expected = [0.75, 0.75 * 2**-0.15, 0.0]
+    assert reward.of(errors, latencies) == pytest.approx(expected, rel=1e-12)
+    assert reward.factors(latencies) == pytest.approx([1, 2**-0.15, 0.5**-0.07], rel=1e-12)
 
 
 @given(NETWORKS, MILLISECONDS, MILLISECONDS, st.floats(-1, 0))
